@@ -1,0 +1,107 @@
+"""The federate contract: everything a model must do to take part in a co-simulation.
+
+A newcomer reads this file and `docs/add_a_federate.md`, and writes one file `federates/<kind>.py`.
+The engine calls, in this order: `ports`, `start`, then at each time `solve` (again at the same time
+if `iterative`) and `commit`, and at last `close`. A federate never sees HELICS, sockets or clocks.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosim.settings import Settings
+
+Time = int  #: [ns] since the scenario's start; an integer, so that equal times compare equal
+Array = NDArray[np.float64] | NDArray[np.complex128]
+
+
+@dataclass(frozen=True)
+class Port:
+    """One quantity that a federate takes in or gives out: an array over named coordinates."""
+
+    name: str
+    unit: str  #: as written in `cosim/units.py`, for example "MW", "pu", "degC", "1"
+    direction: Literal["in", "out"]
+    title: str  #: what it is, in a few words; the long name in results and report
+    coordinates: Mapping[str, Sequence[str]] = field(default_factory=dict)  #: dimension -> labels
+    initial: complex | None = None  #: an input's value before the first; such an input may stay unlinked
+    is_complex: bool = False
+    limit: float | None = None  #: an output that must stay within ±limit for the run to be trusted
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(len(labels) for labels in self.coordinates.values())
+
+
+@dataclass(frozen=True)
+class Message:
+    """What agents send each other; an agent is `federate` or `federate/part`."""
+
+    source: str
+    destination: str
+    sent: Time
+    payload: Mapping[str, Any]  #: numbers, texts and lists of them (it travels as JSON)
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What crosses a federate's border at one time: a value for each port, and messages."""
+
+    values: Mapping[str, Array] = field(default_factory=dict)
+    messages: Sequence[Message] = ()
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a federate may know of the run that it is part of."""
+
+    name: str  #: the federate's own name in this run
+    seed: int  #: derive every random number from it with `cosim.seeds.generator`
+    start: datetime  #: local standard time, without a zone
+    duration: Time
+    step: Time  #: the base step; every federate steps at multiples of it
+
+
+class Federate(ABC):
+    """A model with ports. State changes in `commit` only, if the class says `iterative`."""
+
+    iterative: ClassVar[bool] = False  #: `solve` may be repeated at one time
+    needs_process: ClassVar[bool] = False  #: holds the GIL or a process-wide engine
+    messaging: ClassVar[Literal["none", "agent", "carrier"]] = "none"  #: the carrier delivers the agents' messages
+
+    class Config(Settings):
+        """The settings that a scenario may give; frozen, unknown keys refused."""
+
+    def __init__(self, config: Any, context: Context) -> None:
+        """Read tables and check settings, quickly: `cosim validate` builds every federate."""
+        self.config = config
+        self.context = context
+
+    @abstractmethod
+    def ports(self) -> Sequence[Port]:
+        """The quantities taken in and given out, known before `start`."""
+
+    def start(self, folder: Path) -> None:  # noqa: B027 - nothing to start is common
+        """Start engines, in the federate's own process; `folder` is scratch space, emptied after."""
+
+    def next_time(self, time: Time) -> Time | None:
+        """The first time after `time` at which to solve (None: no more); by default each base step."""
+        return (time // self.context.step + 1) * self.context.step
+
+    @abstractmethod
+    def solve(self, time: Time, inputs: Exchange) -> Exchange:
+        """Give every output at `time`; `inputs.values` holds every input port, in its shape."""
+
+    def commit(self, time: Time) -> None:  # noqa: B027 - stateless models have nothing to accept
+        """Accept the last solution; after it `time` does not come back."""
+
+    def close(self) -> None:  # noqa: B027
+        """Release what `start` took; called once, also after a fault."""
