@@ -47,7 +47,7 @@ class Ptdf:
         from_bus, to_bus: bus positions (m,), 0 to n-1.
         reactance: series reactance (m,) [pu].
         tap: off-nominal ratio (m,) [1], at the from end; 1 for a line.
-        shift: phase shift (m,) [deg], positive delays the to end, as in MATPOWER.
+        shift: phase shift (m,) [rad], positive delays the to end, as in MATPOWER.
         in_service: (m,) bool; a branch out of service carries 0.
         base_mva: system base [MVA].
         energised: (n,) bool; buses that are not take no part (their columns are 0, and so are the
@@ -97,7 +97,7 @@ class Ptdf:
         self._factors = (
             splu(reduced, permc_spec="MMD_AT_PLUS_A", options=options) if len(self._free) else None
         )
-        own = -self.susceptance * np.deg2rad(shift)
+        own = -self.susceptance * shift
         self._shift_injection: FloatArray = np.asarray(self._incidence.T @ own)
         self._shift_own = own
         self.shift_flow: FloatArray = self.flows(np.zeros(bus_count))  #: flow of the shifters alone (m,) [MW]
