@@ -1,12 +1,12 @@
 """All errors of the project, sorted by who must act.
 
-    CosimError
-    ├── ScenarioError        the scenario's author: wrong input, found before anything starts (exit 2)
-    ├── ModelError           the model's author: a federate broke the contract or could not solve
-    │   ├── SolverError          a power flow, dispatch or other solver found no solution
-    │   └── ContractError        a federate's ports, times or values are not what it declared
-    ├── MachineError         the machine: a process died, hung, never joined; the disk is full
-    └── ResultsError         the owner of a results folder: it is missing, damaged or out of step
+CosimError
+├── ScenarioError        the scenario's author: wrong input, found before anything starts (exit 2)
+├── ModelError           the model's author: a federate broke the contract or could not solve
+│   ├── SolverError          a power flow, dispatch or other solver found no solution
+│   └── ContractError        a federate's ports, times or values are not what it declared
+├── MachineError         the machine: a process died, hung, never joined; the disk is full
+└── ResultsError         the owner of a results folder: it is missing, damaged or out of step
 """
 
 from __future__ import annotations

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from pathlib import Path
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 
 
 class Settings(BaseModel):
@@ -16,9 +17,29 @@ class Settings(BaseModel):
         use_attribute_docstrings=True,
         validate_default=True,
         allow_inf_nan=False,
-        ser_json_timedelta="float",
     )
 
     def update(self, **changes: Any) -> Self:
         """A validated copy with `changes`, written as in a scenario; the original stays as it was."""
         return type(self).model_validate({**self.model_dump(mode="json"), **changes})
+
+
+def _existing_file(path: Path, info: ValidationInfo) -> Path:
+    folder = Path((info.context or {}).get("folder", "."))
+    full = (folder / path.expanduser()).resolve()
+    if not full.is_file():
+        raise ValueError(f"there is no file '{path}' in {folder.resolve()}; correct the path or add the file")
+    return full
+
+
+def _name_or_file(text: str, info: ValidationInfo) -> str:
+    if "/" in text or "\\" in text or Path(text).suffix:
+        return str(_existing_file(Path(text), info))
+    return text
+
+
+#: A file that must exist; a relative path counts from the scenario file's folder.
+InputFile = Annotated[Path, AfterValidator(_existing_file)]
+
+#: The name of something shipped, or (with a folder or a suffix) a file as in `InputFile`.
+NameOrFile = Annotated[str, AfterValidator(_name_or_file)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 #: unit -> (dimension, factor, offset): value in the base unit = value * factor + offset
 UNITS: dict[str, tuple[str, float, float]] = {
@@ -106,6 +106,12 @@ Duration = Annotated[
     PlainSerializer(format_duration),
     WithJsonSchema({"type": "string", "examples": ["60 s", "5 min", "24 h"], "format": "duration with unit"}),
 ]
+PositiveDuration = Annotated[Duration, Field(gt=0)]
 Temperature = Annotated[float, quantity("degC"), WithJsonSchema({"type": ["number", "string"], "unit": "degC"})]
 Power = Annotated[float, quantity("MW"), WithJsonSchema({"type": ["number", "string"], "unit": "MW"})]
 Price = Annotated[float, quantity("$/MWh"), WithJsonSchema({"type": ["number", "string"], "unit": "$/MWh"})]
+
+
+def written(text: str) -> Any:
+    """A setting's default written as in a scenario, `written("60 s")`; pydantic reads it like any other."""
+    return text

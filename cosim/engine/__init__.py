@@ -1,0 +1,1 @@
+"""Running a federation: processes, HELICS, supervision, recording."""

@@ -1,0 +1,342 @@
+"""The program of a federation's processes: builds its federates, joins them, steps them to the end.
+
+Started by the supervisor as `python -m cosim.engine.host FOLDER PROCESS PARENT`. Federates of one process are
+threads; a federate that is alone in its process runs in the main thread, as some engines demand.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time as clock
+import traceback
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cosim.contract import Array, Exchange, Message, Port, Time
+from cosim.engine.connection import Broker, Connection, Core, SecondaryError
+from cosim.engine.failure import Failure
+from cosim.engine.files import BROKER_FILE, FEDERATION_FILE, ROUNDS
+from cosim.engine.journal import Column, JournalWriter
+from cosim.engine.lifeline import die_with_parent
+from cosim.engine.status import Phase, StatusTable
+from cosim.errors import ContractError, CosimError
+from cosim.federation import MAIN_PROCESS, SLOT, FederateSpec, Federation, IterationGroup, LinkSpec
+
+LEAVE_WITHIN = 5.0  #: [s] to take leave of the broker at the end
+
+
+class Stepper:
+    """Steps one federate: reads its inputs, lets it solve, publishes, commits, records."""
+
+    def __init__(self, folder: Path, federation: Federation, spec: FederateSpec, status: StatusTable) -> None:
+        self.folder, self.federation, self.spec, self.status = folder, federation, spec, status
+        self.time: Time = 0
+        self._row = status.row(spec.name)
+        status.enter(spec.name, Phase.BUILDING)
+        self.federate = federation.build(spec)
+        self.ports = tuple(self.federate.ports())
+        self.outputs = {port.name: port for port in self.ports if port.direction == "out"}
+        self.links = federation.links_to(spec.name)
+        self._inputs = Inputs(self.ports, self.links)
+        self.group = None if spec.group is None else federation.groups[spec.group]
+        self.leads = self.group is not None and self.group.members[0] == spec.name
+        self._rounds = 0
+
+    def start(self) -> None:
+        """Start the federate's engine."""
+        self.status.enter(self.spec.name, Phase.STARTING)
+        scratch = self.folder / f"{self.spec.name}.scratch"
+        scratch.mkdir()
+        self.federate.start(scratch)
+
+    def connect(self, core: Core) -> None:
+        """Register with HELICS and open the journal."""
+        self.status.enter(self.spec.name, Phase.JOINING)
+        self.connection = Connection(core, self.federation, self.spec, self.federate, self.ports)
+        self.journal = JournalWriter(self.folder, self.spec.name, self._columns())
+
+    def _columns(self) -> list[Column]:
+        excluded = self.federation.exclude
+        kept = [p for p in self.outputs.values() if not any(fnmatch(f"{self.spec.name}.{p.name}", e) for e in excluded)]
+        self._recorded = [port.name for port in kept]
+        columns = [Column.of_port(port) for port in kept]
+        columns += [self._inputs.column(link) for link in self.links if link.tolerance is not None]
+        if self.leads:
+            columns.append(Column(ROUNDS, "1", "rounds until the iterated coupling agreed", {}, is_complex=False))
+        return columns
+
+    def run(self) -> None:
+        """Step to the end of the run."""
+        self.connection.enter()
+        time = self.federate.next_time(-1)
+        while time is not None and time < self.federation.duration:
+            self.time = time
+            solution = self._solve_once(time) if self.group is None else self._solve_in_rounds(time, self.group)
+            self.connection.send(solution.messages)
+            self._commit(time, solution)
+            following = self.federate.next_time(time)
+            if following is not None and following <= time:
+                raise ContractError(f"next_time({time}) must be later, got {following}")
+            time = following
+        silent = self._inputs.silent()
+        if silent:
+            raise ContractError(f"link {silent[0]} carried nothing in the whole run")
+        self.status.enter(self.spec.name, Phase.WAITING, self.federation.duration)
+        self.connection.leave()
+        self.status.enter(self.spec.name, Phase.DONE)
+
+    def _wait(self, until: Time) -> None:
+        self.status.enter(self.spec.name, Phase.WAITING)
+        self.connection.request(until)
+        self.status.enter(self.spec.name, Phase.COMPUTING, self.time)
+
+    def _solve_once(self, time: Time) -> Exchange:
+        self._wait(time + self.spec.slot * SLOT)
+        self._inputs.read(self.connection, complete=True)
+        return self._solve(time)
+
+    def _solve_in_rounds(self, time: Time, group: IterationGroup) -> Exchange:
+        """Repeat the solution until the group's leader finds that its inputs no longer change.
+
+        Rounds are HELICS times a microsecond apart: the native iterative request exchanges stale values and
+        takes a varying number of rounds.
+        """
+        solution = Exchange()
+        for number in range(group.max_rounds + 1):
+            self._wait(time + group.slot(self.spec.name, number) * SLOT)
+            self._inputs.read(self.connection, complete=number > 0)
+            last = number == group.max_rounds
+            if self.leads:
+                last = last or (number > 0 and self._inputs.agree())
+                self.connection.signal(last)
+            elif self.connection.signalled():
+                last = True
+            if last:
+                self._rounds = number
+                break
+            solution = self._solve(time)
+        return solution
+
+    def _solve(self, time: Time) -> Exchange:
+        inputs = self._inputs.take()
+        before = clock.monotonic()
+        solution = self.federate.solve(time, inputs)
+        self._row["busy"] += clock.monotonic() - before
+        checked = check_outputs(self.outputs, solution)
+        self.connection.publish(checked)
+        return Exchange(checked, solution.messages)
+
+    def _commit(self, time: Time, solution: Exchange) -> None:
+        self._inputs.messages = []
+        before = clock.monotonic()
+        self.federate.commit(time)
+        self._row["busy"] += clock.monotonic() - before
+        values = {name: solution.values[name] for name in self._recorded} | self._inputs.used()
+        if self.leads:
+            values[ROUNDS] = np.array(float(self._rounds))
+        self.journal.append(time, values)
+        self._row["steps"] += 1
+
+
+def write_failure(folder: Path, status: StatusTable, name: str, error: BaseException) -> None:
+    """Write down for the supervisor what failed in the federate `name`."""
+    row = status.row(name)
+    failure = Failure(
+        federate=name,
+        time=int(row["time"]),
+        phase=int(row["phase"]),
+        kind=type(error).__name__,
+        message=str(error),
+        stamp=clock.monotonic(),
+        expected=isinstance(error, CosimError),
+        secondary=isinstance(error, SecondaryError),
+        traceback="".join(traceback.format_exception(error)),
+    )
+    failure.write(folder)
+    status.enter(name, Phase.FAILED)
+
+
+class Inputs:
+    """The input values of one federate: from links, summed where several end at one place."""
+
+    def __init__(self, ports: Sequence[Port], links: Sequence[LinkSpec]) -> None:
+        self._ports = {port.name: port for port in ports if port.direction == "in"}
+        self._links = links
+        self._base = {name: _initial(port) for name, port in self._ports.items()}
+        self._values = [self._share_of_initial(link) for link in links]
+        for link in links:
+            self._base[link.destination.port][self._index(link)] = 0.0
+        self._came = [False] * len(links)
+        self._used = self._watched()
+        self.messages: list[Message] = []
+
+    def _index(self, link: LinkSpec) -> tuple[int, ...]:
+        return link.destination.index(self._ports[link.destination.port])
+
+    def _share_of_initial(self, link: LinkSpec) -> Array:
+        """What a link holds before anything came: links to one place share its initial value evenly."""
+        sharing = sum(other.destination == link.destination for other in self._links)
+        initial = self._base[link.destination.port][self._index(link)]
+        return np.ascontiguousarray(initial / (link.gain * sharing)).reshape(np.shape(initial))
+
+    def _watched(self) -> dict[str, Array]:
+        """A copy of the values of the links that have a tolerance."""
+        pairs = zip(self._links, self._values, strict=True)
+        return {f"used {link.key}": value.copy() for link, value in pairs if link.tolerance is not None}
+
+    def column(self, link: LinkSpec) -> Column:
+        """How the used value of a link with a tolerance is recorded."""
+        port = self._ports[link.destination.port]
+        skip = 0 if link.destination.label is None else 1
+        coordinates = dict(list(port.coordinates.items())[skip:])
+        return Column(
+            f"used {link.key}",
+            port.unit,
+            f"{port.title}, as used",
+            coordinates,
+            port.is_complex,
+            link=link.key,
+        )
+
+    def read(self, connection: Connection, *, complete: bool) -> None:
+        """Take what has come. If `complete`, raise ContractError naming a link where nothing came that had to."""
+        for position, link in enumerate(self._links):
+            if connection.read(position, self._values[position]):
+                self._came[position] = True
+            elif complete and not self._came[position] and not link.lagged:
+                raise ContractError(f"link {link.key} carried nothing: '{link.source.federate}' has published no value")
+        self.messages += connection.receive()
+
+    def take(self) -> Exchange:
+        """Every input port's value in its shape, and the messages; notes what is used."""
+        values = {name: base.copy() for name, base in self._base.items()}
+        for link, value in zip(self._links, self._values, strict=True):
+            values[link.destination.port][self._index(link)] += link.gain * value
+        self._used = self._watched()
+        return Exchange(values, tuple(self.messages))
+
+    def used(self) -> dict[str, Array]:
+        """The values of the links with a tolerance, as the last solution used them."""
+        return self._used
+
+    def agree(self) -> bool:
+        """Whether every link with a tolerance now holds what the last solution used, up to the tolerance."""
+        return all(
+            bool(np.all(np.abs(link.gain * (value - self._used[f"used {link.key}"])) <= link.tolerance))
+            for link, value in zip(self._links, self._values, strict=True)
+            if link.tolerance is not None
+        )
+
+    def silent(self) -> list[str]:
+        """The links on which nothing ever came."""
+        return [link.key for link, came in zip(self._links, self._came, strict=True) if not came]
+
+
+def _initial(port: Port) -> Array:
+    value = 0.0 if port.initial is None else port.initial
+    return np.array(np.broadcast_to(np.asarray(value, dtype=complex if port.is_complex else float), port.shape))
+
+
+def check_outputs(outputs: Mapping[str, Port], solution: Exchange) -> dict[str, Array]:
+    """Every output in its port's shape and type. Raises ContractError naming the port."""
+    if set(solution.values) != set(outputs):
+        missing = sorted(set(outputs) - set(solution.values))
+        extra = sorted(set(solution.values) - set(outputs))
+        raise ContractError(f"solve must give every output and no other; missing: {missing}, not declared: {extra}")
+    checked: dict[str, Array] = {}
+    for name, port in outputs.items():
+        value = np.asarray(solution.values[name])
+        if value.shape != port.shape:
+            raise ContractError(f"output '{name}' must have the shape {port.shape}, got {value.shape}")
+        if value.dtype.kind == "c" and not port.is_complex:
+            raise ContractError(f"output '{name}' is declared real, got complex values")
+        if not np.all(np.isfinite(value)):
+            raise ContractError(f"output '{name}' [{port.unit}] holds NaN or infinity")
+        checked[name] = value.astype(np.complex128) if port.is_complex else value.astype(np.float64)
+    return checked
+
+
+def _run(stepper: Stepper) -> None:
+    try:
+        stepper.run()
+    except BaseException as error:
+        write_failure(stepper.folder, stepper.status, stepper.spec.name, error)
+        stepper.connection.fail(f"{stepper.spec.name}: {error}")
+
+
+def _broker(folder: Path, federation: Federation, process: str) -> tuple[Broker | None, dict[str, Any]]:
+    """The broker's address; the main process starts the broker."""
+    path = folder / BROKER_FILE
+    if process == MAIN_PROCESS:
+        broker = Broker(len(federation.federates), federation.seed)
+        address = {"port": broker.port, "key": broker.key}
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(address))
+        partial.rename(path)
+        return broker, address
+    while not path.exists():
+        clock.sleep(0.01)
+    return None, json.loads(path.read_text())
+
+
+def _prepare(
+    folder: Path, federation: Federation, process: str, status: StatusTable
+) -> tuple[list[Stepper], Broker | None, Core]:
+    """Build, start and connect the federates of `process`; what fails is written down and raised again."""
+    specs = federation.processes[process]
+    current = specs[0]
+    try:
+        broker, address = _broker(folder, federation, process)
+        steppers = []
+        for current in specs:
+            steppers.append(Stepper(folder, federation, current, status))
+            steppers[-1].start()
+        core = Core(process, len(specs), address["port"], address["key"])
+        for stepper in steppers:
+            current = stepper.spec
+            stepper.connect(core)
+    except BaseException as error:
+        write_failure(folder, status, current.name, error)
+        raise
+    return steppers, broker, core
+
+
+def main(folder: Path, process: str) -> int:
+    """Run the federates of `process`; 0 if all reached the end."""
+    federation = Federation.model_validate_json((folder / FEDERATION_FILE).read_text())
+    status = StatusTable(folder, [spec.name for spec in federation.federates])
+    steppers, broker, core = _prepare(folder, federation, process, status)
+    threads = [threading.Thread(target=_run, args=(stepper,), name=stepper.spec.name) for stepper in steppers[1:]]
+    for thread in threads:
+        thread.start()
+    _run(steppers[0])
+    for thread in threads:
+        thread.join()
+    for stepper in steppers:
+        stepper.federate.close()
+        stepper.journal.close()
+    failed = any(status.row(stepper.spec.name)["phase"] != Phase.DONE for stepper in steppers)
+    if not failed:
+        core.wait(LEAVE_WITHIN)
+        if broker is not None:
+            broker.wait(LEAVE_WITHIN)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    die_with_parent(int(sys.argv[3]))
+    try:
+        code = main(Path(sys.argv[1]), sys.argv[2])
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # engines and HELICS keep threads that would hold up an ordinary exit

@@ -1,0 +1,104 @@
+"""The journal: each federate's committed values, appended to a file as they arise.
+
+A row is written whole with one system call, so a killed process loses nothing that it had committed. The
+supervisor turns the rows into chunks of the Zarr store while the run goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cosim.contract import Array, Port, Time
+
+
+@dataclass(frozen=True)
+class Column:
+    """One recorded quantity."""
+
+    name: str
+    unit: str
+    title: str
+    coordinates: Mapping[str, Sequence[str]]
+    is_complex: bool
+    limit: float | None = None
+    link: str | None = None  #: the link whose used value this is; None for an output
+
+    @classmethod
+    def of_port(cls, port: Port) -> Column:
+        return cls(port.name, port.unit, port.title, port.coordinates, port.is_complex, port.limit)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(len(labels) for labels in self.coordinates.values())
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(np.complex128 if self.is_complex else np.float64)
+
+
+def row_type(columns: Sequence[Column]) -> np.dtype[Any]:
+    """The layout of a row: the time [ns], then each column's array."""
+    return np.dtype([("time", np.int64), *((column.name, column.dtype, column.shape) for column in columns)])
+
+
+class JournalWriter:
+    """Appends rows for one federate."""
+
+    def __init__(self, folder: Path, federate: str, columns: Sequence[Column]) -> None:
+        described = [{**vars(c), "coordinates": {k: list(v) for k, v in c.coordinates.items()}} for c in columns]
+        partial = folder / f"{federate}.columns.partial"
+        partial.write_text(json.dumps(described))
+        self._row = np.zeros(1, dtype=row_type(columns))
+        self._file = os.open(folder / f"{federate}.rows", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        partial.rename(folder / f"{federate}.columns.json")
+
+    def append(self, time: Time, values: Mapping[str, Array]) -> None:
+        """Write one row. Raises OSError where the disk is full."""
+        self._row["time"] = time
+        for name, value in values.items():
+            self._row[name] = value
+        data = self._row.tobytes()
+        while data:  # a full disk shows as a short write first, then as an error
+            data = data[os.write(self._file, data) :]
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+class JournalReader:
+    """Reads the rows that one federate has written so far; whole rows only."""
+
+    def __init__(self, folder: Path, federate: str) -> None:
+        self._rows_path = folder / f"{federate}.rows"
+        self._columns_path = folder / f"{federate}.columns.json"
+        self._columns: list[Column] | None = None
+        self._read = 0
+
+    @property
+    def columns(self) -> list[Column]:
+        """The columns; empty as long as the federate has not begun."""
+        if self._columns is None:
+            if not self._columns_path.exists():
+                return []
+            self._columns = [Column(**entry) for entry in json.loads(self._columns_path.read_text())]
+        return self._columns
+
+    def pending(self) -> int:
+        """How many whole rows can be taken."""
+        if not self.columns:
+            return 0
+        return self._rows_path.stat().st_size // row_type(self.columns).itemsize - self._read
+
+    def take(self, count: int) -> np.ndarray[Any, Any]:
+        """The next `count` rows."""
+        dtype = row_type(self.columns)
+        rows = np.fromfile(self._rows_path, dtype=dtype, count=count, offset=self._read * dtype.itemsize)
+        self._read += rows.size
+        return rows

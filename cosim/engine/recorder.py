@@ -1,0 +1,141 @@
+"""Turns the journals of a running federation into a Zarr store, chunk by chunk.
+
+The store is one `xarray.DataTree`: a group per federate, and a group `coupling` with the boundary mismatch
+and the number of rounds. What the store looks like is in `cosim/results.py`; this is the writing side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cosim.engine.files import ROUNDS
+from cosim.engine.journal import Column, JournalReader
+from cosim.federation import Federation
+from cosim.results import RESULTS, describe_time, group_attributes
+
+COUPLING = "coupling"
+
+
+@dataclass
+class _Group:
+    """The store's group of one federate."""
+
+    reader: JournalReader
+    columns: list[Column] = field(default_factory=list)
+    arrays: dict[str, Any] = field(default_factory=dict)
+    rows: int = 0
+
+
+class Recorder:
+    """Writes one run's store."""
+
+    def __init__(self, scratch: Path, folder: Path, federation: Federation) -> None:
+        """Begin an empty store in `folder`. Raises OSError."""
+        import zarr
+
+        self.federation = federation
+        self._store = zarr.open_group(str(folder / RESULTS), mode="w", zarr_format=3)
+        self._store.attrs.update(group_attributes(federation))
+        self._chunk = max(1, federation.chunk // federation.step)
+        self._groups = {spec.name: _Group(JournalReader(scratch, spec.name)) for spec in federation.federates}
+
+    def take_full_chunks(self) -> None:
+        """Store every chunk that is complete."""
+        for name, group in self._groups.items():
+            while group.reader.pending() >= self._chunk:
+                self._append(name, group, self._chunk)
+
+    def finish(self) -> None:
+        """Store the rest, and what follows from all of it. Raises OSError."""
+        import zarr
+
+        for name, group in self._groups.items():
+            if group.reader.pending():
+                self._append(name, group, group.reader.pending())
+        self._write_coupling()
+        zarr.consolidate_metadata(self._store.store)
+
+    def _append(self, name: str, group: _Group, count: int) -> None:
+        if not group.arrays:
+            self._create(name, group)
+        rows = group.reader.take(count)
+        end = group.rows + rows.size
+        for key, array in group.arrays.items():
+            array.resize((end, *array.shape[1:]))
+            array[group.rows : end] = rows[key]
+        group.rows = end
+
+    def _create(self, name: str, group: _Group) -> None:
+        group.columns = group.reader.columns
+        target = self._store.create_group(name)
+        group.arrays["time"] = self._array(target, "time", np.dtype(np.int64), {}, describe_time(self.federation))
+        for column in group.columns:
+            attributes: dict[str, Any] = {"units": column.unit, "long_name": column.title}
+            if column.limit is not None:
+                attributes["limit"] = column.limit
+            group.arrays[column.name] = self._array(target, column.name, column.dtype, column.coordinates, attributes)
+            for dimension, labels in column.coordinates.items():
+                if dimension not in target:
+                    self._labels(target, dimension, list(labels))
+
+    def _array(self, target: Any, name: str, dtype: np.dtype[Any], coordinates: Any, attributes: dict[str, Any]) -> Any:
+        shape = tuple(len(labels) for labels in coordinates.values())
+        return target.create_array(
+            name,
+            shape=(0, *shape),
+            chunks=(self._chunk, *shape),
+            dtype=dtype,
+            dimension_names=("time", *coordinates),
+            attributes=attributes,
+        )
+
+    def _labels(self, target: Any, dimension: str, labels: list[str]) -> None:
+        width = max((len(label) for label in labels), default=1)
+        data = np.array(labels, dtype=f"U{max(1, width)}")
+        target.create_array(dimension, data=data, dimension_names=(dimension,), attributes={"long_name": dimension})
+
+    def _write_coupling(self) -> None:
+        """The mismatch of each boundary link: what the destination used against what then held at the source."""
+        target = self._store.create_group(COUPLING, overwrite=True)
+        times: np.ndarray[Any, Any] | None = None
+        for link in self.federation.links:
+            if link.tolerance is None:
+                continue
+            source, destination = self._groups[link.source.federate], self._groups[link.destination.federate]
+            column = next((c for c in destination.columns if c.link == link.key), None)
+            if column is None or link.source.port not in source.arrays:
+                continue
+            mismatch, times = self._mismatch(link, source, destination, column)
+            attributes = {
+                "units": column.unit,
+                "long_name": f"largest boundary mismatch of {link.source} as used by {link.destination.federate}",
+                "tolerance": link.tolerance,
+                "lagged": link.lagged,
+            }
+            self._filled(target, link.key, mismatch, attributes)
+        for name, group in self._groups.items():
+            if ROUNDS in group.arrays:
+                attributes = {"units": "1", "long_name": f"rounds until the coupling led by {name} agreed"}
+                self._filled(target, "rounds", group.arrays[ROUNDS][...], attributes)
+                times = group.arrays["time"][...]
+        if times is not None:
+            self._filled(target, "time", times, describe_time(self.federation))
+
+    def _mismatch(self, link: Any, source: _Group, destination: _Group, column: Column) -> tuple[Any, Any]:
+        spec = next(c for c in source.columns if c.name == link.source.port)
+        index = (
+            () if link.source.label is None else (list(next(iter(spec.coordinates.values()))).index(link.source.label),)
+        )
+        times = np.intersect1d(source.arrays["time"][...], destination.arrays["time"][...])
+        held = source.arrays[link.source.port][...][np.isin(source.arrays["time"][...], times)]
+        used = destination.arrays[column.name][...][np.isin(destination.arrays["time"][...], times)]
+        difference = np.abs(link.gain * (held[(slice(None), *index)] - used))
+        return difference.reshape(times.size, -1).max(axis=1) if times.size else np.zeros(0), times
+
+    def _filled(self, target: Any, name: str, data: Any, attributes: dict[str, Any]) -> None:
+        if data.size:
+            target.create_array(name, data=data, dimension_names=("time",), attributes=attributes)

@@ -1,0 +1,373 @@
+"""Runs a federation in processes, watches it, and ends it whatever happens: nothing hangs, nothing is left.
+
+Each federate writes where it stands into shared memory; the supervisor polls that, the exit codes and the
+failures written down, and names the first cause: who, at what simulated time, why. HELICS alone takes 20 s
+to notice a killed federate, never notices a hung one, and reports success in both cases.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from cosim.contract import Time
+from cosim.engine.failure import Failure, read_failures
+from cosim.engine.files import FEDERATION_FILE, SCRATCH
+from cosim.engine.recorder import Recorder
+from cosim.engine.status import PHRASES, Phase, StatusTable
+from cosim.errors import MachineError
+from cosim.federation import Federation
+from cosim.units import format_duration
+
+POLL = 0.03  #: [s] between two looks
+GRACE = 1.5  #: [s] to find the first cause once something failed
+LEAVE = 12.0  #: [s] for a process to end after its federates have
+
+_STARTING = (Phase.CREATED, Phase.BUILDING, Phase.STARTING, Phase.JOINING)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is."""
+
+    time: Time  #: [ns] simulated; what every federate has reached
+    duration: Time  #: [ns]
+    starting: bool
+    wall: float  #: [s] since the first step
+    slowest: str  #: the federate that has computed longest
+    slowest_share: float  #: its share of the wall time [1]
+
+
+@dataclass
+class Outcome:
+    """How a federation ended."""
+
+    fault: Fault | None = None
+    reached: dict[str, Time] = field(default_factory=dict)  #: [ns] each federate's simulated time at the end
+    steps: dict[str, int] = field(default_factory=dict)
+    busy: dict[str, float] = field(default_factory=dict)  #: [s] wall time in each federate's own methods
+    startup: float = 0.0  #: [s] from the call to the first step
+    wall: float = 0.0  #: [s] from the first step to the end
+    peak_memory: int = 0  #: [B] the largest sum of the processes' resident memory that was seen
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a run ended early."""
+
+    federate: str
+    time: Time  #: [ns] simulated
+    cause: str
+    remedy: str
+    detail: str = ""  #: traceback or the end of the log
+
+    def __str__(self) -> str:
+        return (
+            f"federate '{self.federate}' at simulated {format_duration(self.time)}: {self.cause} {self.remedy}".rstrip()
+        )
+
+
+class Interrupted(Exception):  # noqa: N818 - it is no error
+    """The user ended the run."""
+
+
+class Supervisor:
+    """One run of one federation."""
+
+    def __init__(self, federation: Federation, folder: Path, stop: threading.Event | None = None) -> None:
+        """`folder` is where results go; scratch files live in a subfolder of it while the run goes on."""
+        self.federation = federation
+        self.folder = folder
+        self.scratch = folder / SCRATCH
+        self.stop = stop or threading.Event()
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._watched: dict[int, psutil.Process] = {}
+        self._idle: dict[str, tuple[float, float]] = {}
+        self._began = time.monotonic()
+        self._first_step: float | None = None
+        self.outcome = Outcome()
+
+    def run(self, progress: Callable[[Progress], None] | None = None) -> Outcome:
+        """Run to the end or to the first fault. What was recorded up to then is in `folder`.
+
+        Raises Interrupted after cleaning up, if `stop` was set; MachineError where nothing could be started.
+        """
+        recorder = None
+        try:
+            self._prepare()
+            recorder = Recorder(self.scratch, self.folder, self.federation)
+            self._start()
+            self.outcome.fault = self._watch(recorder, progress)
+        except OSError as error:
+            self.outcome.fault = Fault("(supervisor)", self._slowest_time(), f"{_disk(error)}", _DISK_REMEDY)
+        finally:
+            self._kill()
+            self._close()
+            self._collect(recorder)
+            shutil.rmtree(self.scratch, ignore_errors=True)
+        if self.stop.is_set():
+            raise Interrupted
+        return self.outcome
+
+    def _prepare(self) -> None:
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.scratch.mkdir(parents=True)
+        (self.scratch / FEDERATION_FILE).write_text(self.federation.model_dump_json())
+        self.status = StatusTable.create(self.scratch, [spec.name for spec in self.federation.federates])
+
+    def _start(self) -> None:
+        # One thread per numeric library: federates run side by side, and threads change the order of sums.
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        for name in self.federation.processes:
+            with (self.scratch / f"{name}.log").open("wb") as log:
+                self.processes[name] = subprocess.Popen(
+                    [sys.executable, "-m", "cosim.engine.host", str(self.scratch), name, str(os.getpid())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,  # Ctrl-C is for the supervisor alone
+                    env={**os.environ, **threads},
+                )
+            self._watched[self.processes[name].pid] = psutil.Process(self.processes[name].pid)
+
+    def _watch(self, recorder: Recorder, progress: Callable[[Progress], None] | None) -> Fault | None:
+        """Poll until all is done (None) or something is wrong (what)."""
+        looks = 0
+        while True:
+            fault = self._failed() or self._died() or self._hung()
+            if fault is not None or self.stop.is_set():
+                return fault
+            if all(process.poll() == 0 for process in self.processes.values()):
+                return None
+            recorder.take_full_chunks()
+            looks += 1
+            if looks % 10 == 1:
+                self._measure_memory()
+                if progress is not None:
+                    progress(self._progress())
+            self.stop.wait(POLL)
+
+    # What can be wrong -------------------------------------------------------------------------------------
+
+    def _failed(self) -> Fault | None:
+        """A federate wrote down a failure; wait a little for the first cause if this one only followed."""
+        failures = read_failures(self.scratch)
+        until = time.monotonic() + GRACE
+        while failures and failures[0].secondary and time.monotonic() < until:
+            died = self._died()
+            if died is not None:
+                return died
+            time.sleep(POLL)
+            failures = read_failures(self.scratch)
+        return self._explain(failures[0]) if failures else None
+
+    def _explain(self, failure: Failure) -> Fault:
+        detail = "" if failure.expected else failure.traceback
+        cause = failure.message if failure.expected else f"raised {failure.kind}: {failure.message}"
+        cause = cause.rstrip(".") + "."
+        if "No space left" in failure.message or "Disk quota" in failure.message:
+            return Fault(failure.federate, failure.time, cause, _DISK_REMEDY, detail)
+        remedy = "" if failure.expected else "This is a fault of the model; its traceback is in run.log."
+        return Fault(failure.federate, failure.time, cause, remedy, detail)
+
+    def _died(self) -> Fault | None:
+        """A process ended without its federates being done."""
+        for name, process in self.processes.items():
+            code = process.poll()
+            if code is None:
+                continue
+            unfinished = [spec for spec in self.federation.processes[name] if not self._is_done(spec.name)]
+            if not unfinished or read_failures(self.scratch):
+                continue
+            spec = min(unfinished, key=lambda entry: self._rank(entry.name))
+            row = self.status.row(spec.name)
+            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+            cause = f"its process {how} while it {PHRASES[Phase(int(row['phase']))]}, before the stop time."
+            others = [entry.name for entry in unfinished if entry is not spec]
+            if others:
+                cause += f" It shared the process with {', '.join(others)}."
+            remedy = "Look at the end of its output in run.log."
+            if code == -signal.SIGKILL:
+                remedy = "If you did not kill it, the machine may have run out of memory."
+            return Fault(spec.name, int(row["time"]), cause, remedy, self._log_end(name))
+        return None
+
+    def _rank(self, name: str) -> int:
+        """Who is named when a process of several dies: first who was computing."""
+        return {Phase.COMPUTING: 0, Phase.STARTING: 1, Phase.BUILDING: 2}.get(self._phase(name), 3)
+
+    def _hung(self) -> Fault | None:
+        """Someone computes or starts for too long, or all wait for each other."""
+        now = time.monotonic()
+        limits = self.federation.limits
+        rows = self.status.rows
+        phases = rows["phase"]
+        starting = [n for n in self.status.names if self._phase(n) in _STARTING]
+        for name in starting:
+            fault = self._stuck_at_start(name, now)
+            if fault is not None:
+                return fault
+        if starting:
+            return None
+        if self._first_step is None:
+            self._first_step = now
+        for name, row in zip(self.status.names, rows, strict=True):
+            allowed = limits.step if row["steps"] else limits.start
+            if row["phase"] == Phase.COMPUTING and now - row["stamp"] > allowed / 1e9:
+                cause = f"hangs: it has been computing for {now - row['stamp']:.1f} s."
+                limit = "limits.step" if row["steps"] else "limits.start"
+                remedy = f"If its model needs that long, raise {limit} (now {format_duration(allowed)})."
+                return Fault(name, int(row["time"]), cause, remedy, self._log_end(self._process_of(name)))
+        if (phases == Phase.WAITING).any() and ((phases == Phase.WAITING) | (phases == Phase.DONE)).all():
+            return self._deadlock(now)
+        return None
+
+    def _deadlock(self, now: float) -> Fault | None:
+        rows = self.status.rows
+        if now - rows["stamp"].max() <= self.federation.limits.step / 1e9:
+            return None
+        waiting = [n for n in self.status.names if self._phase(n) == Phase.WAITING]
+        name = min(waiting, key=lambda n: int(self.status.row(n)["time"]))
+        where = ", ".join(f"'{n}' at {format_duration(int(self.status.row(n)['time']))}" for n in waiting)
+        cause = f"nothing moves: every federate waits for another ({where})."
+        return Fault(name, int(self.status.row(name)["time"]), cause, "Check the links of the federate that is behind.")
+
+    def _stuck_at_start(self, name: str, now: float) -> Fault | None:
+        """A federate takes too long to start, or sits there without using the processor."""
+        limits = self.federation.limits
+        row = self.status.row(name)
+        waited = now - self._began
+        phrase = PHRASES[Phase(int(row["phase"]))]
+        if waited > limits.start / 1e9:
+            cause = f"did not join within {waited:.1f} s: it {phrase}."
+            remedy = f"If its engine needs longer, raise limits.start (now {format_duration(limits.start)})."
+            return Fault(name, 0, cause, remedy, self._log_end(self._process_of(name)))
+        if row["phase"] not in (Phase.BUILDING, Phase.STARTING):
+            return None
+        used = self._processor_time(self._process_of(name))
+        since, before = self._idle.setdefault(name, (now, used))
+        if used - before > 0.02:
+            self._idle[name] = (now, used)
+        elif now - since > limits.idle / 1e9:
+            cause = f"never joins: it {phrase} and has used no processor time for {now - since:.1f} s."
+            allowed = format_duration(limits.idle)
+            remedy = f"It may wait for something outside; if that is right, raise limits.idle (now {allowed})."
+            return Fault(name, 0, cause, remedy, self._log_end(self._process_of(name)))
+        return None
+
+    # Small helpers -----------------------------------------------------------------------------------------
+
+    def _phase(self, name: str) -> Phase:
+        return Phase(int(self.status.row(name)["phase"]))
+
+    def _is_done(self, name: str) -> bool:
+        return self._phase(name) == Phase.DONE
+
+    def _process_of(self, name: str) -> str:
+        return next(spec.process for spec in self.federation.federates if spec.name == name)
+
+    def _processor_time(self, process: str) -> float:
+        with contextlib.suppress(psutil.Error):
+            times = self._watched[self.processes[process].pid].cpu_times()
+            return times.user + times.system + times.children_user + times.children_system
+        return 0.0
+
+    def _log_end(self, process: str) -> str:
+        text = (self.scratch / f"{process}.log").read_text(errors="replace")
+        return "\n".join(text.splitlines()[-30:])
+
+    def _slowest_time(self) -> Time:
+        rows = getattr(self, "status", None)
+        return int(rows.rows["time"].min()) if rows is not None else 0
+
+    def _measure_memory(self) -> None:
+        total = 0
+        for process in self._watched.values():
+            with contextlib.suppress(psutil.Error):
+                total += process.memory_info().rss
+        self.outcome.peak_memory = max(self.outcome.peak_memory, total)
+
+    def _progress(self) -> Progress:
+        rows = self.status.rows
+        first = self._first_step
+        wall = 0.0 if first is None else time.monotonic() - first
+        slowest = int(rows["busy"].argmax())
+        share = rows["busy"][slowest] / wall if wall else 0.0
+        return Progress(
+            int(rows["time"].min()),
+            self.federation.duration,
+            first is None,
+            wall,
+            self.status.names[slowest],
+            float(share),
+        )
+
+    # The end -----------------------------------------------------------------------------------------------
+
+    def _kill(self) -> None:
+        """End every process of the run with all its children."""
+        for process in self.processes.values():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(LEAVE)
+
+    def _close(self) -> None:
+        """Keep the processes' output beside the results."""
+        with contextlib.suppress(OSError), (self.folder / "run.log").open("w") as log:
+            for name in self.processes:
+                text = (self.scratch / f"{name}.log").read_text(errors="replace")
+                if text.strip():
+                    log.write(f"== process {name}\n{text}\n")
+            if self.outcome.fault is not None:
+                log.write(f"== fault\n{self.outcome.fault}\n{self.outcome.fault.detail}\n")
+
+    def _collect(self, recorder: Recorder | None) -> None:
+        """Store what was recorded, and how far each federate came."""
+        if recorder is not None:
+            try:
+                recorder.finish()
+            except OSError as error:
+                if self.outcome.fault is None:
+                    self.outcome.fault = Fault("(supervisor)", self._slowest_time(), _disk(error), _DISK_REMEDY)
+        if not hasattr(self, "status"):
+            return
+        now = time.monotonic()
+        first = self._first_step or now
+        self.outcome.startup, self.outcome.wall = first - self._began, now - first
+        for name, row in zip(self.status.names, self.status.rows, strict=True):
+            self.outcome.reached[name] = int(row["time"])
+            self.outcome.steps[name] = int(row["steps"])
+            self.outcome.busy[name] = float(row["busy"])
+
+
+_DISK_REMEDY = "Free space, or choose another folder with --out."
+
+
+def _disk(error: OSError) -> str:
+    return f"cannot write results: {error.strerror or error}."
+
+
+def run_federation(
+    federation: Federation,
+    folder: Path,
+    progress: Callable[[Progress], None] | None = None,
+    stop: threading.Event | None = None,
+) -> Outcome:
+    """Run `federation` with results in `folder`. Raises Interrupted, MachineError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MachineError(f"cannot make the folder {folder}: {error.strerror}. {_DISK_REMEDY}") from None
+    return Supervisor(federation, folder, stop).run(progress)

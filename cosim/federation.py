@@ -1,0 +1,153 @@
+"""The federation: what a scenario expands to, and what the engine runs.
+
+Within one base time the federates solve in the order of their slots, a microsecond of HELICS time each, so
+that a value published at a slot is read at every later one. Federates that iterate share a range of slots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from cosim.contract import Context, Federate, Port
+from cosim.registry import federate_class
+from cosim.scenario import Limits
+from cosim.settings import Settings
+from cosim.units import Duration
+
+MAIN_PROCESS = "main"  #: the process of all federates that need none of their own; it holds the broker
+
+SLOT = 1_000  #: [ns] of HELICS time from one slot to the next
+
+
+class Labelled(Protocol):
+    """Something with named coordinates: a port, or a recorded column."""
+
+    @property
+    def coordinates(self) -> Mapping[str, Sequence[str]]: ...
+
+
+class PortReference(Settings):
+    """A port of a federate, or one label of its first coordinate."""
+
+    federate: str
+    port: str
+    label: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.federate}.{self.port}" + (f"[{self.label}]" if self.label is not None else "")
+
+    @classmethod
+    def parse(cls, text: str) -> PortReference:
+        """Read `federate.port` or `federate.port[label]`. Raises ValueError."""
+        federate, dot, rest = text.partition(".")
+        port, bracket, label = rest.partition("[")
+        if not (federate and dot and port) or (bracket and not label.endswith("]")):
+            raise ValueError(f"must be 'federate.port' or 'federate.port[label]', got '{text}'")
+        return cls(federate=federate, port=port, label=label[:-1] if bracket else None)
+
+    def index(self, port: Labelled) -> tuple[int, ...]:
+        """The position of the label in the array of a port or column; () for the whole. Raises ValueError."""
+        if self.label is None:
+            return ()
+        labels = list(next(iter(port.coordinates.values()), ()))
+        return (labels.index(self.label),)
+
+    def shape(self, port: Port) -> tuple[int, ...]:
+        """The shape of the part of `port` that is meant."""
+        return port.shape if self.label is None else port.shape[1:]
+
+
+class LinkSpec(Settings):
+    """A value's way from one federate to another."""
+
+    source: PortReference
+    destination: PortReference
+    gain: float = 1.0
+    lagged: bool = False
+    """True: the link does not order the two within a base time; the destination takes the last value."""
+    tolerance: float | None = None
+    """A boundary link: the largest trusted difference between what was used and what then held [port's unit]."""
+
+    @property
+    def key(self) -> str:
+        return f"{self.source}->{self.destination}"
+
+
+class FederateSpec(Settings):
+    """One federate as the engine starts it."""
+
+    name: str
+    kind: str
+    settings: dict[str, Any]
+    slot: int
+    """Its first slot within a base time."""
+    group: int | None = None
+    """The number of the iterated group that it belongs to."""
+    process: str
+    """The process that it runs in; federates of one process are threads in it."""
+
+
+class IterationGroup(Settings):
+    """Federates that repeat their solution at one time until their inputs no longer change."""
+
+    members: tuple[str, ...]
+    """In their order within a round; the first one decides when to stop."""
+    first_slot: int
+    max_rounds: int
+
+    def slot(self, member: str, round_number: int) -> int:
+        """The slot of `member` in a round, counted from 0."""
+        return self.first_slot + round_number * len(self.members) + self.members.index(member)
+
+
+class Federation(Settings):
+    """All that the engine needs, as plain data: it is handed to the processes as JSON."""
+
+    scenario: str
+    seed: int
+    start: datetime
+    duration: Duration
+    step: Duration
+    federates: tuple[FederateSpec, ...]
+    links: tuple[LinkSpec, ...]
+    groups: tuple[IterationGroup, ...] = ()
+    exclude: tuple[str, ...] = ()
+    chunk: Duration
+    limits: Limits
+
+    def context(self, name: str) -> Context:
+        """What the federate `name` may know of the run."""
+        return Context(name=name, seed=self.seed, start=self.start, duration=self.duration, step=self.step)
+
+    def build(self, spec: FederateSpec) -> Federate:
+        """The federate itself, not yet started."""
+        kind = federate_class(spec.kind)
+        return kind(kind.Config.model_validate(spec.settings), self.context(spec.name))
+
+    def links_to(self, name: str) -> Sequence[LinkSpec]:
+        """The links that end at the federate `name`."""
+        return [link for link in self.links if link.destination.federate == name]
+
+    def links_from(self, name: str) -> Sequence[LinkSpec]:
+        """The links that begin at the federate `name`."""
+        return [link for link in self.links if link.source.federate == name]
+
+    @property
+    def processes(self) -> dict[str, tuple[FederateSpec, ...]]:
+        """The federates of each process."""
+        found: dict[str, tuple[FederateSpec, ...]] = {}
+        for spec in self.federates:
+            found[spec.process] = (*found.get(spec.process, ()), spec)
+        return found
+
+    @property
+    def carrier(self) -> str | None:
+        """The federate that carries the messages."""
+        return next((s.name for s in self.federates if federate_class(s.kind).messaging == "carrier"), None)
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """The federates that send and receive messages."""
+        return tuple(s.name for s in self.federates if federate_class(s.kind).messaging == "agent")

@@ -1,0 +1,329 @@
+"""The scenario: what a user writes, in the words of the domain.
+
+Each section that is a model (`weather`, `transmission`, a feeder's `model`, ...) names a federate `kind` and
+gives that federate's own settings beside it; they are checked against the federate's `Config`.
+`cosim/wiring.py` expands a scenario to the federation that runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+
+from cosim.errors import ContractError, Fault, ScenarioError
+from cosim.perturbations import perturbation_class
+from cosim.registry import UnknownKindError, federate_class
+from cosim.settings import Settings
+from cosim.units import PositiveDuration, written
+from cosim.yaml_places import Document, Location, read_yaml
+
+#: The kind of a section that does not name one.
+DEFAULT_KINDS = {
+    "weather": "weather",
+    "demand": "demand",
+    "transmission": "transmission",
+    "dispatch": "dispatch",
+    "communications": "communications",
+}
+
+NAME = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=60)
+
+
+class Horizon(Settings):
+    """Which stretch of time is simulated."""
+
+    start: datetime
+    """The first instant, in local standard time without a zone, as `2014-01-16 00:00`."""
+    duration: PositiveDuration = written("24 h")
+    """How long."""
+    step: PositiveDuration = written("60 s")
+    """The base step: every federate steps at multiples of it."""
+
+    @field_validator("start")
+    @classmethod
+    def _without_zone(cls, start: datetime) -> datetime:
+        if start.tzinfo is not None:
+            raise ValueError("must be local standard time without a zone; leave the offset out")
+        return start
+
+    @model_validator(mode="after")
+    def _whole_steps(self) -> Horizon:
+        if self.duration % self.step:
+            raise ValueError("duration must be a whole number of steps")
+        return self
+
+
+class Model(Settings):
+    """A federate: its kind, and beside it the settings of that kind."""
+
+    model_config = ConfigDict(extra="allow")
+
+    kind: str
+    """The federate kind: a name from `cosim list`, or a Python file beside the scenario."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings as they were written."""
+        return dict(self.model_extra or {})
+
+
+class WeatherModel(Model):
+    """Where the weather comes from."""
+
+    kind: str = DEFAULT_KINDS["weather"]
+    """The federate kind."""
+
+
+class DemandModel(Model):
+    """How the system's load changes over the day."""
+
+    kind: str = DEFAULT_KINDS["demand"]
+    """The federate kind."""
+
+
+class TransmissionModel(Model):
+    """The transmission grid and its power flow."""
+
+    kind: str = DEFAULT_KINDS["transmission"]
+    """The federate kind."""
+
+
+class DispatchModel(Model):
+    """Who decides what generators and storage do, and at what price."""
+
+    kind: str = DEFAULT_KINDS["dispatch"]
+    """The federate kind."""
+
+
+class CommunicationsModel(Model):
+    """How messages travel between agents; without this section with the kind's default links."""
+
+    kind: str = DEFAULT_KINDS["communications"]
+    """The federate kind."""
+
+
+class Feeder(Settings):
+    """A distribution feeder, and the transmission bus that it hangs on."""
+
+    name: str = NAME
+    """Its name in results and messages."""
+    bus: str | None = Field(default=None, coerce_numbers_to_str=True)
+    """The transmission bus, by its number or name in the case; none where there is no transmission."""
+    multiplier: float = Field(default=1.0, gt=0)
+    """How many such feeders it stands for at the bus [1]."""
+    model: Model
+    """The feeder's federate."""
+
+
+class ExtraFederate(Settings):
+    """A federate of the user's own."""
+
+    name: str = NAME
+    """Its name in results and links."""
+    model: Model
+    """The federate."""
+
+
+class Link(Settings):
+    """A connection beside those that the wiring makes by itself."""
+
+    source: str
+    """Where the value comes from: `federate.port` or `federate.port[label]`."""
+    destination: str
+    """Where it goes: `federate.port` or `federate.port[label]`; links to one place add up."""
+    gain: float = 1.0
+    """What the value is multiplied with [1]."""
+    lagged: bool = False
+    """True: the destination does not wait for the source's value of the same time, but takes the last one."""
+
+
+class Coupling(Settings):
+    """How transmission and distribution agree on the boundary."""
+
+    mode: Literal["loose", "iterated"] = "loose"
+    """`loose`: one exchange a step. `iterated`: repeated at one time until both agree to the tolerance."""
+    power_tolerance: float = Field(default=5.0, gt=0)
+    """Largest boundary mismatch of power with which a run is trusted [MVA]."""
+    voltage_tolerance: float = Field(default=1e-3, gt=0)
+    """Largest boundary mismatch of voltage with which a run is trusted [pu]."""
+    max_rounds: int = Field(default=20, ge=1, le=1000)
+    """Iterated: the most rounds at one time."""
+
+
+class Limits(Settings):
+    """When a silent federate counts as hung."""
+
+    step: PositiveDuration = written("8 s")
+    """The longest that one solve, or a standstill of all, may take [wall time]."""
+    start: PositiveDuration = written("180 s")
+    """The longest that building, starting and joining may take [wall time]."""
+    idle: PositiveDuration = written("8 s")
+    """The longest without any processor time while starting [wall time]."""
+
+
+class Outputs(Settings):
+    """What is kept of the run."""
+
+    exclude: tuple[str, ...] = ()
+    """Outputs not to record, as `federate.port` with `*` and `?`."""
+    chunk: PositiveDuration = written("4 h")
+    """Simulated time per stored chunk: what a crash of the whole machine can lose at most."""
+
+
+class Scenario(Settings):
+    """One co-simulation, in the words of the domain."""
+
+    name: str = NAME
+    """Names the run; letters, digits, `_` and `-`."""
+    description: str = ""
+    """What the scenario is for."""
+    seed: int = Field(default=1, ge=0, le=2**63 - 1)
+    """Every random number of the run comes from it."""
+    horizon: Horizon
+    """Which stretch of time is simulated."""
+    weather: WeatherModel | None = None
+    """Where the weather comes from."""
+    demand: DemandModel | None = None
+    """How the system's load changes over the day."""
+    transmission: TransmissionModel | None = None
+    """The transmission grid."""
+    dispatch: DispatchModel | None = None
+    """The dispatch of generators and storage."""
+    feeders: tuple[Feeder, ...] = ()
+    """The distribution feeders."""
+    communications: CommunicationsModel = CommunicationsModel()
+    """How messages travel."""
+    perturbations: tuple[Model, ...] = ()
+    """What disturbs the grid; a scenario with perturbations is run beside its undisturbed twin."""
+    federates: tuple[ExtraFederate, ...] = ()
+    """Federates of the user's own."""
+    links: tuple[Link, ...] = ()
+    """Links beside those made by the wiring."""
+    coupling: Coupling = Coupling()
+    """How transmission and distribution agree."""
+    limits: Limits = Limits()
+    """When a silent federate counts as hung."""
+    outputs: Outputs = Outputs()
+    """What is kept of the run."""
+
+    _document: Document = PrivateAttr(default_factory=lambda: Document("scenario", None))
+    _folder: Path = PrivateAttr(default_factory=Path)
+
+    @property
+    def folder(self) -> Path:
+        """The folder from which relative paths count."""
+        return self._folder
+
+    def place(self, location: Sequence[str | int]) -> str:
+        """Where `location` stands in the file that the scenario was read from."""
+        return self._document.place(location)
+
+    def undisturbed(self) -> Scenario:
+        """The twin: the same scenario without its perturbations."""
+        return self.model_copy(update={"perturbations": ()})
+
+    def update(self, **changes: Any) -> Scenario:
+        """A validated copy with whole sections replaced. Raises ScenarioError."""
+        return from_mapping({**self.as_mapping(), **changes}, folder=self._folder)
+
+    def as_mapping(self) -> dict[str, Any]:
+        """The scenario as plain data, as it could be written in a file."""
+        return json.loads(self.model_dump_json(exclude_defaults=True))  # type: ignore[no-any-return]
+
+
+def load(path: str | Path) -> Scenario:
+    """Read and check a scenario file. Raises ScenarioError with every fault that was found in it."""
+    path = Path(path)
+    return _validate(read_yaml(path), path.resolve().parent)
+
+
+def from_mapping(value: dict[str, Any], folder: Path | None = None) -> Scenario:
+    """A scenario from plain data; relative paths count from `folder`. Raises ScenarioError."""
+    return _validate(Document("scenario", value), folder or Path.cwd())
+
+
+def _validate(document: Document, folder: Path) -> Scenario:
+    faults: list[Fault] = []
+    scenario = None
+    try:
+        scenario = Scenario.model_validate(document.value, context={"folder": folder})
+    except ValidationError as error:
+        faults += faults_of(error, document.place)
+    for location, kind, settings in _models(document.value):
+        found = perturbation_class if location[0] == "perturbations" else federate_config
+        try:
+            found(kind, folder).model_validate(settings, context={"folder": folder})
+        except ValidationError as error:
+            faults += faults_of(error, document.place, location)
+        except (UnknownKindError, ContractError) as error:
+            faults.append(Fault(document.place((*location, "kind")), f"{error}."))
+    if scenario is None or faults:
+        raise ScenarioError(faults)
+    scenario._document, scenario._folder = document, folder
+    return scenario
+
+
+def federate_config(kind: str, folder: Path) -> type[Settings]:
+    """The settings class of a federate kind. Raises UnknownKindError, ContractError."""
+    return federate_class(absolute_kind(kind, folder)).Config
+
+
+def absolute_kind(kind: str, folder: Path) -> str:
+    """The kind as any process can find it: a file's path made absolute from the scenario's folder."""
+    return str((folder / kind).resolve()) if kind.endswith(".py") else kind
+
+
+def _models(value: Any) -> Iterator[tuple[Location, str, dict[str, Any]]]:
+    """Every model written in a raw scenario: its place, kind and settings; also where other parts are wrong."""
+
+    def entries(section: str) -> Iterator[tuple[int, Any]]:
+        listed = value.get(section)
+        yield from enumerate(listed if isinstance(listed, list) else ())
+
+    places: list[tuple[Location, Any]] = [((name,), value.get(name)) for name in DEFAULT_KINDS]
+    places += [
+        (("feeders", position, "model"), entry.get("model"))
+        for position, entry in entries("feeders")
+        if isinstance(entry, dict)
+    ]
+    places += [
+        (("federates", position, "model"), entry.get("model"))
+        for position, entry in entries("federates")
+        if isinstance(entry, dict)
+    ]
+    places += [(("perturbations", position), entry) for position, entry in entries("perturbations")]
+    for location, entry in places:
+        if isinstance(entry, dict):
+            settings = {str(key): setting for key, setting in entry.items()}
+            kind = settings.pop("kind", DEFAULT_KINDS.get(str(location[0])))
+            if isinstance(kind, str):
+                yield location, kind, settings
+
+
+_REMEDIES = {
+    "extra_forbidden": "Remove it or correct its spelling",
+    "missing": "Add it",
+}
+
+
+def faults_of(error: ValidationError, place: Callable[[Location], str], location: Location = ()) -> list[Fault]:
+    """Pydantic's errors as faults with their places, in the words of a scenario's author."""
+    faults = []
+    for detail in error.errors(include_url=False):
+        path = (*location, *(part for part in detail["loc"] if not str(part).startswith("function-")))
+        kind, problem = detail["type"], detail["msg"]
+        problem = problem.removeprefix("Value error, ").removeprefix("Input should be ")
+        if kind == "extra_forbidden":
+            problem = "is not a setting that exists here"
+        elif kind == "missing":
+            problem = "is required"
+        elif not kind.startswith("value_error"):
+            problem = f"must be {problem[:1].lower()}{problem[1:]}, got {detail['input']!r}"
+        remedy = _REMEDIES.get(kind, "")
+        faults.append(Fault(place(path), problem.rstrip(".") + ".", f"{remedy}; see `cosim schema`." if remedy else ""))
+    return faults

@@ -1,0 +1,519 @@
+"""From scenario to federation: builds every federate, links their ports, orders them within a step.
+
+All faults of a scenario are found here, before anything starts: names used twice, labels that do not exist,
+units and shapes that do not fit, inputs without a source, cycles that nobody iterates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from pydantic import ValidationError
+
+from cosim.contract import Context, Federate, Port
+from cosim.errors import ConfigError, Fault, ScenarioError
+from cosim.federation import (
+    MAIN_PROCESS,
+    SLOT,
+    FederateSpec,
+    Federation,
+    IterationGroup,
+    LinkSpec,
+    PortReference,
+)
+from cosim.perturbations import Perturbation, perturbation_class
+from cosim.registry import federate_class, unknown
+from cosim.scenario import DEFAULT_KINDS, Feeder, Model, Scenario, absolute_kind, faults_of
+from cosim.settings import Settings
+from cosim.units import UNITS, format_duration
+from cosim.yaml_places import Location
+
+#: Whose outputs an unlinked input of the same name takes, the first that has it.
+COMMON_SOURCES = ("weather", "demand", "transmission", "dispatch")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A federate while the federation is being put together."""
+
+    name: str
+    location: Location
+    kind: str
+    config: Settings
+    federate: Federate
+    ports: Sequence[Port]
+
+    def port(self, name: str, direction: str) -> Port | None:
+        return next((port for port in self.ports if port.name == name and port.direction == direction), None)
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """A link that is wanted, and the place to name if it cannot be had."""
+
+    link: LinkSpec
+    location: Location
+
+
+def wire(scenario: Scenario) -> Federation:
+    """Expand a scenario. Raises ScenarioError with every fault that was found."""
+    faults: list[Fault] = []
+    _check_names(scenario, faults)
+    parts = _build(scenario, faults)
+    if faults:
+        raise ScenarioError(faults)
+    disturbance = _perturbations(scenario, parts, faults)
+    if disturbance is not None:
+        parts[disturbance.name] = disturbance
+    wishes = [
+        *_coupling_links(scenario, parts, faults),
+        *_own_links(scenario, faults),
+        *_perturbation_links(scenario, parts),
+    ]
+    wishes += _common_links(parts, {str(wish.link.destination) for wish in wishes})
+    links = [wish.link for wish in wishes if _check_link(scenario, parts, wish, faults)]
+    _check_inputs(scenario, parts, {link.destination.federate + "." + link.destination.port for link in links}, faults)
+    _check_steps(scenario, parts, faults)
+    if faults:
+        raise ScenarioError(faults)
+    slots, groups = _order(scenario, parts, links)
+    specs = [
+        FederateSpec(
+            name=part.name,
+            kind=part.kind,
+            settings=part.config.model_dump(mode="json"),
+            slot=slots[part.name],
+            group=next((number for number, group in enumerate(groups) if part.name in group.members), None),
+            process=part.name if part.federate.needs_process else MAIN_PROCESS,
+        )
+        for part in parts.values()
+    ]
+    return Federation(
+        scenario=scenario.name,
+        seed=scenario.seed,
+        start=scenario.horizon.start,
+        duration=f"{scenario.horizon.duration} ns",  # type: ignore[arg-type]
+        step=f"{scenario.horizon.step} ns",  # type: ignore[arg-type]
+        federates=tuple(sorted(specs, key=lambda spec: (spec.slot, spec.name))),
+        links=tuple(links),
+        groups=tuple(groups),
+        exclude=scenario.outputs.exclude,
+        chunk=f"{scenario.outputs.chunk} ns",  # type: ignore[arg-type]
+        limits=scenario.limits.model_dump(mode="json"),  # type: ignore[arg-type]
+    )
+
+
+def _sections(scenario: Scenario) -> Iterable[tuple[str, Location, Model]]:
+    """Every federate that the scenario names: its name, place and model."""
+    for section in DEFAULT_KINDS:
+        model = getattr(scenario, section)
+        if model is not None:
+            yield section, (section,), model
+    for position, feeder in enumerate(scenario.feeders):
+        yield feeder.name, ("feeders", position, "model"), feeder.model
+    for position, extra in enumerate(scenario.federates):
+        yield extra.name, ("federates", position, "model"), extra.model
+
+
+def _check_names(scenario: Scenario, faults: list[Fault]) -> None:
+    seen: dict[str, Location] = {"perturbations": ("perturbations",)}
+    for name, location, _ in _sections(scenario):
+        place = (*location[:-1], "name") if len(location) > 1 else location
+        if name in seen:
+            first = scenario.place(seen[name])
+            faults.append(
+                Fault(
+                    scenario.place(place),
+                    f"the name '{name}' is already used at {first}.",
+                    "Choose another name.",
+                )
+            )
+        seen.setdefault(name, place)
+
+
+def _build(scenario: Scenario, faults: list[Fault]) -> dict[str, _Part]:
+    """Build every federate, handing each what the scenario knows and its settings have a field for."""
+    parts = {}
+    known = _common_knowledge(scenario)
+    for name, location, model in _sections(scenario):
+        kind = absolute_kind(model.kind, scenario.folder)
+        found = federate_class(kind)
+        settings = model.settings
+        fields = found.Config.model_fields
+        settings |= {key: value for key, value in known.items() if key in fields and key not in settings}
+        try:
+            config = found.Config.model_validate(settings, context={"folder": scenario.folder})
+            federate = found(config, _context(scenario, name))
+            parts[name] = _Part(name, location, kind, config, federate, tuple(federate.ports()))
+        except ValidationError as error:
+            faults += faults_of(error, scenario.place, location)
+        except ConfigError as error:
+            faults.append(_config_fault(scenario, location, error))
+    return parts
+
+
+def _config_fault(scenario: Scenario, location: Location, error: ConfigError) -> Fault:
+    path = tuple(int(part) if part.isdigit() else part for part in error.field.split(".") if part)
+    return Fault(scenario.place((*location, *path)), error.problem, error.remedy)
+
+
+def _context(scenario: Scenario, name: str) -> Context:
+    horizon = scenario.horizon
+    return Context(name, scenario.seed, horizon.start, horizon.duration, horizon.step)
+
+
+def _common_knowledge(scenario: Scenario) -> dict[str, Any]:
+    """What the wiring fills into settings that have a field of that name and do not give it."""
+    attached = [feeder for feeder in scenario.feeders if feeder.bus is not None]
+    known: dict[str, Any] = {
+        "feeder_buses": sorted({str(feeder.bus) for feeder in attached}),
+        "feeders": [{"name": f.name, "bus": str(f.bus), "multiplier": f.multiplier} for f in attached],
+    }
+    if scenario.transmission is not None:
+        known["setpoints_to"] = "transmission"
+        if "case" in scenario.transmission.settings:
+            known["case"] = scenario.transmission.settings["case"]
+    if scenario.dispatch is not None:
+        known["meter_to"] = "dispatch"
+    return known
+
+
+def _perturbations(scenario: Scenario, parts: Mapping[str, _Part], faults: list[Fault]) -> _Part | None:
+    """The federate that carries out the scenario's perturbations; None if there are none."""
+    inputs = {name: [port for port in part.ports if port.direction == "in"] for name, part in parts.items()}
+    entries: list[dict[str, Any]] = []
+    targets: dict[str, dict[str, Any]] = {}
+    for position, model in enumerate(scenario.perturbations):
+        location = ("perturbations", position)
+        name = model.settings.get("name") or f"{model.kind}_{position + 1}"
+        if name in {entry["name"] for entry in entries}:
+            faults.append(
+                Fault(
+                    scenario.place((*location, "name")),
+                    f"the name '{name}' is already used.",
+                    "Choose another.",
+                )
+            )
+            continue
+        item: Perturbation = perturbation_class(model.kind).model_validate(model.settings)
+        try:
+            item.check(scenario.horizon.duration)
+            found = item.targets(inputs)
+        except ConfigError as error:
+            faults.append(_config_fault(scenario, location, error))
+            continue
+        entries.append({"kind": model.kind, **item.model_dump(mode="json"), "name": name})
+        for target in found:
+            entry = targets.setdefault(
+                target.key,
+                {
+                    "federate": target.federate,
+                    "port": target.port.name,
+                    "unit": target.port.unit,
+                    "coordinates": {key: list(labels) for key, labels in target.port.coordinates.items()},
+                    "is_complex": target.port.is_complex,
+                    "perturbations": [],
+                },
+            )
+            entry["perturbations"].append(name)
+    if faults or not entries:
+        return None
+    kind = federate_class("perturbations")
+    config = kind.Config.model_validate({"perturbations": entries, "targets": list(targets.values())})
+    federate = kind(config, _context(scenario, "perturbations"))
+    return _Part("perturbations", ("perturbations",), "perturbations", config, federate, tuple(federate.ports()))
+
+
+def _coupling_links(scenario: Scenario, parts: Mapping[str, _Part], faults: list[Fault]) -> list[_Wish]:
+    """Voltage down and power up, for each feeder at its bus."""
+    wishes: list[_Wish] = []
+    iterated = scenario.coupling.mode == "iterated"
+    able = [feeder.name for feeder in scenario.feeders if parts[feeder.name].federate.iterative]
+    if iterated and not able:
+        kinds = (
+            ", ".join(f"'{feeder.name}' ({feeder.model.kind})" for feeder in scenario.feeders) or "there are no feeders"
+        )
+        place = scenario.place(("coupling", "mode"))
+        faults.append(
+            Fault(
+                place,
+                f"no feeder can repeat a step: {kinds}.",
+                "Use `mode: loose`, or a feeder that iterates.",
+            )
+        )
+    for position, feeder in enumerate(scenario.feeders):
+        location: Location = ("feeders", position, "bus")
+        if scenario.transmission is None:
+            if feeder.bus is not None:
+                faults.append(
+                    Fault(
+                        scenario.place(location),
+                        "there is no transmission grid with buses.",
+                        "Add `transmission`.",
+                    )
+                )
+        elif feeder.bus is None:
+            faults.append(
+                Fault(
+                    scenario.place(location[:-1]),
+                    "needs `bus`, as the scenario has a transmission grid.",
+                    "Name one.",
+                )
+            )
+        else:
+            wishes += _boundary(scenario, feeder, location, lagged=not (iterated and feeder.name in able))
+    return wishes
+
+
+def _boundary(scenario: Scenario, feeder: Feeder, location: Location, *, lagged: bool) -> list[_Wish]:
+    bus = feeder.bus
+    voltage = LinkSpec(
+        source=PortReference(federate="transmission", port="voltage", label=bus),
+        destination=PortReference(federate=feeder.name, port="head_voltage"),
+        tolerance=scenario.coupling.voltage_tolerance,
+    )
+    power = LinkSpec(
+        source=PortReference(federate=feeder.name, port="power"),
+        destination=PortReference(federate="transmission", port="feeder_load", label=bus),
+        gain=feeder.multiplier,
+        lagged=lagged,
+        tolerance=scenario.coupling.power_tolerance,
+    )
+    return [_Wish(voltage, location), _Wish(power, location)]
+
+
+def _own_links(scenario: Scenario, faults: list[Fault]) -> list[_Wish]:
+    wishes = []
+    for position, link in enumerate(scenario.links):
+        ends = {}
+        for end in ("source", "destination"):
+            try:
+                ends[end] = PortReference.parse(getattr(link, end))
+            except ValueError as error:
+                faults.append(Fault(scenario.place(("links", position, end)), f"{error}."))
+        if len(ends) == 2:
+            spec = LinkSpec(source=ends["source"], destination=ends["destination"], gain=link.gain, lagged=link.lagged)
+            wishes.append(_Wish(spec, ("links", position)))
+    return wishes
+
+
+def _perturbation_links(scenario: Scenario, parts: Mapping[str, _Part]) -> list[_Wish]:
+    if "perturbations" not in parts:
+        return []
+    wishes = []
+    for port in parts["perturbations"].ports:
+        federate, dot, target = port.name.partition(".")
+        if dot:
+            source = PortReference(federate="perturbations", port=port.name)
+            link = LinkSpec(source=source, destination=PortReference(federate=federate, port=target))
+            wishes.append(_Wish(link, ("perturbations",)))
+    return wishes
+
+
+def _common_links(parts: Mapping[str, _Part], linked: set[str]) -> list[_Wish]:
+    """Inputs of the same name as an output of weather, demand, transmission or dispatch take it."""
+    wishes = []
+    for part in parts.values():
+        for port in part.ports:
+            reference = f"{part.name}.{port.name}"
+            if port.direction == "out" or any(link == reference or link.startswith(reference + "[") for link in linked):
+                continue
+            for source in COMMON_SOURCES:
+                if source != part.name and source in parts and parts[source].port(port.name, "out") is not None:
+                    link = LinkSpec(
+                        source=PortReference(federate=source, port=port.name),
+                        destination=PortReference(federate=part.name, port=port.name),
+                    )
+                    wishes.append(_Wish(link, part.location))
+                    break
+    return wishes
+
+
+def _check_link(scenario: Scenario, parts: Mapping[str, _Part], wish: _Wish, faults: list[Fault]) -> bool:
+    """Hold both ends of a link against the ports that there are."""
+    before = len(faults)
+    ends: dict[str, Port] = {}
+    for end, direction in (("source", "out"), ("destination", "in")):
+        reference: PortReference = getattr(wish.link, end)
+        location = (*wish.location, end) if wish.location[0] == "links" else wish.location
+        place = scenario.place(location)
+        part = parts.get(reference.federate)
+        if part is None:
+            faults.append(Fault(place, f"{unknown('federate', reference.federate, parts)}."))
+            continue
+        port = part.port(reference.port, direction)
+        if port is None:
+            names = [item.name for item in part.ports if item.direction == direction]
+            faults.append(Fault(place, f"{unknown(f'{direction}put of {part.name!r}', reference.port, names)}."))
+            continue
+        try:
+            reference.index(port)
+        except ValueError:
+            dimension, labels = next(iter(port.coordinates.items()), ("label", ()))
+            faults.append(Fault(place, f"{unknown(f'{dimension} of {part.name!r}', str(reference.label), labels)}."))
+            continue
+        ends[end] = port
+    if len(ends) == 2:
+        problem = _misfit(wish.link, ends["source"], ends["destination"])
+        if problem:
+            faults.append(Fault(scenario.place(wish.location), f"link {wish.link.key}: {problem}"))
+    return len(faults) == before
+
+
+def _misfit(link: LinkSpec, source: Port, destination: Port) -> str:
+    """Why the two ports of a link do not fit; "" if they do."""
+    for port in (source, destination):
+        if port.unit not in UNITS:
+            return f"port '{port.name}' has the unknown unit '{port.unit}'. Use one of: {', '.join(UNITS)}."
+    if source.unit != destination.unit:
+        return f"the source is in {source.unit}, the destination in {destination.unit}. Link ports of one unit."
+    if source.is_complex != destination.is_complex:
+        kinds = {True: "complex", False: "real"}
+        return f"the source is {kinds[source.is_complex]}, the destination {kinds[destination.is_complex]}. Link ports of one type."
+    if link.source.shape(source) != link.destination.shape(destination):
+        shapes = f"{link.source.shape(source)} against {link.destination.shape(destination)}"
+        return f"the shapes differ, {shapes}. Choose a label, as in `port[label]`, or ports of one shape."
+    if link.lagged and destination.initial is None:
+        return f"a lagged link needs an initial value, and '{destination.name}' has none. Leave `lagged` out."
+    return ""
+
+
+def _check_inputs(scenario: Scenario, parts: Mapping[str, _Part], linked: set[str], faults: list[Fault]) -> None:
+    """Inputs that need a source must have one; a federation needs one carrier for its agents."""
+    if faults:
+        return
+    for part in parts.values():
+        for port in part.ports:
+            if port.direction == "in" and port.initial is None and f"{part.name}.{port.name}" not in linked:
+                sources = [other.name for other in parts.values() if other.port(port.name, "out") is not None]
+                remedy = (
+                    f"Link it to one of: {', '.join(sources)}." if sources else "Add the section or link that gives it."
+                )
+                what = f"input '{port.name}' [{port.unit}] of '{part.name}' has no source."
+                faults.append(Fault(scenario.place(part.location), what, remedy))
+    carriers = [part.name for part in parts.values() if part.federate.messaging == "carrier"]
+    if len(carriers) != 1:
+        place = scenario.place(("communications",))
+        faults.append(Fault(place, f"needs exactly one federate that carries messages, got {len(carriers)}."))
+
+
+def _check_steps(scenario: Scenario, parts: Mapping[str, _Part], faults: list[Fault]) -> None:
+    """Every federate must step at multiples of the base step, as far as its first two times tell."""
+    step = scenario.horizon.step
+    for part in parts.values():
+        first = part.federate.next_time(-1)
+        second = part.federate.next_time(first) if first is not None else None
+        for time in (first, second):
+            if time is not None and time % step:
+                faults.append(
+                    Fault(
+                        scenario.place(part.location),
+                        f"'{part.name}' steps at {format_duration(time)}, which is not a multiple of the base step "
+                        f"{format_duration(step)}.",
+                        "Change its interval or `horizon.step`.",
+                    )
+                )
+                break
+
+
+def _order(
+    scenario: Scenario, parts: Mapping[str, _Part], links: Sequence[LinkSpec]
+) -> tuple[dict[str, int], list[IterationGroup]]:
+    """Each federate's first slot, and the iterated groups. Raises ScenarioError for a cycle nobody iterates."""
+    before: dict[str, set[str]] = {name: set() for name in parts}
+    for link in links:
+        if not link.lagged:
+            before[link.destination.federate].add(link.source.federate)
+    cycles = _cycles(before)
+    for cycle in cycles:
+        stuck = [name for name in cycle if not parts[name].federate.iterative]
+        if stuck:
+            path = " -> ".join((*cycle, cycle[0]))
+            link = next(
+                i for i in links if i.destination.federate in cycle and i.source.federate in cycle and not i.lagged
+            )
+            own = next(
+                (n for n, item in enumerate(scenario.links) if PortReference.parse(item.source) == link.source),
+                None,
+            )
+            place = scenario.place(("links", own) if own is not None else ("links",))
+            problem = f"the links form a cycle ({path}), and {', '.join(stuck)} cannot repeat a step."
+            raise ScenarioError([Fault(place, problem, "Mark one link of the cycle `lagged: true`.")])
+    of = {name: cycle[0] for cycle in cycles for name in cycle}
+    units: dict[str, set[str]] = {}
+    for name, sources in before.items():
+        units.setdefault(of.get(name, name), set()).update(
+            of.get(s, s) for s in sources if of.get(s, s) != of.get(name, name)
+        )
+    carriers = {name for name, part in parts.items() if part.federate.messaging == "carrier"}
+    for name, sources in units.items():
+        if name not in carriers:
+            sources |= carriers
+    members = {cycle[0]: cycle for cycle in cycles}
+    rounds = scenario.coupling.max_rounds + 1
+    slots: dict[str, int] = {}
+    groups: list[IterationGroup] = []
+    sorter = TopologicalSorter(units)
+    sorter.prepare()
+    slot = 1
+    while sorter.is_active():
+        level = sorted(sorter.get_ready())
+        width = 1
+        for unit in level:
+            cycle = members.get(unit, (unit,))
+            slots |= dict.fromkeys(cycle, slot)
+            if unit in members:
+                groups.append(IterationGroup(members=cycle, first_slot=slot, max_rounds=scenario.coupling.max_rounds))
+                width = max(width, rounds * len(cycle))
+        slot += width
+        sorter.done(*level)
+    if slot * SLOT >= scenario.horizon.step:
+        problem = f"needs {slot} slots of 1 us within a step; the step is too short for so many rounds."
+        raise ScenarioError(
+            [Fault(scenario.place(("coupling", "max_rounds")), problem, "Lower it or lengthen the step.")]
+        )
+    return slots, groups
+
+
+def _cycles(before: Mapping[str, set[str]]) -> list[tuple[str, ...]]:
+    """The strongly connected sets of more than one federate, each led by the one that most depend on."""
+    found: list[set[str]] = []
+    remaining = {name: set(sources) for name, sources in before.items()}
+    while True:
+        try:
+            TopologicalSorter(remaining).prepare()
+            break
+        except CycleError as error:
+            seed = error.args[1][0]
+            both = _reachable(seed, before) & _reachable(seed, _reversed(before))
+            found.append(both | {seed})
+            remaining = {
+                n: {s for s in sources if s not in both} for n, sources in remaining.items() if n not in both | {seed}
+            }
+    ordered = []
+    for cycle in found:
+        demand = {name: sum(name in before[other] for other in cycle) for name in cycle}
+        ordered.append(tuple(sorted(cycle, key=lambda name: (-demand[name], name))))
+    return ordered
+
+
+def _reversed(edges: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    back: dict[str, set[str]] = {name: set() for name in edges}
+    for name, sources in edges.items():
+        for source in sources:
+            back[source].add(name)
+    return back
+
+
+def _reachable(start: str, edges: Mapping[str, set[str]]) -> set[str]:
+    seen: set[str] = set()
+    todo = list(edges[start])
+    while todo:
+        name = todo.pop()
+        if name not in seen:
+            seen.add(name)
+            todo += edges[name]
+    return seen

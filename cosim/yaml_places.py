@@ -1,0 +1,101 @@
+"""Reading YAML so that every value can be found again: its line in the file, and no key given twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cosim.errors import Fault, ScenarioError
+
+Location = tuple[str | int, ...]  #: a path inside the file: keys and list positions
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass
+class Document:
+    """A YAML file's value, and the line of each location in it."""
+
+    name: str
+    value: Any
+    lines: Mapping[Location, int] = field(default_factory=dict)
+
+    def place(self, location: Sequence[str | int]) -> str:
+        """Where `location` stands: `file.yaml:12: feeders[0].bus`; the nearest parent's line if it is missing."""
+        path = tuple(location)
+        known = next((path[:size] for size in range(len(path), -1, -1) if path[:size] in self.lines), ())
+        return f"{self.name}:{self.lines.get(known, 1)}: {dotted(path) or '(whole file)'}"
+
+
+def dotted(location: Sequence[str | int]) -> str:
+    """`("feeders", 0, "bus")` as `feeders[0].bus`."""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def read_yaml(path: Path) -> Document:
+    """Read one YAML mapping. Raises ScenarioError with the place of every fault found."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ScenarioError([Fault(str(path), "there is no such file.", "Correct the path.")]) from None
+    except IsADirectoryError:
+        raise ScenarioError([Fault(str(path), "is a folder, not a file.", "Name the YAML file in it.")]) from None
+    except UnicodeDecodeError as error:
+        raise ScenarioError([Fault(str(path), f"is not UTF-8 text ({error.reason}).", "Save it as UTF-8.")]) from None
+    except OSError as error:
+        raise ScenarioError([Fault(str(path), f"cannot be read: {error.strerror}.")]) from None
+    return parse_yaml(text, path.name)
+
+
+def parse_yaml(text: str, name: str) -> Document:
+    """Parse YAML text that must hold one mapping; see `read_yaml`."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        document = Document(name, None)
+        faults: list[Fault] = []
+        _walk(node, (), document, faults)
+        if not isinstance(node, yaml.MappingNode):
+            faults.append(Fault(f"{name}:1", "must hold a mapping of sections.", "See `cosim schema`."))
+        if faults:
+            raise ScenarioError(faults)
+        document.value = loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{name}:{mark.line + 1}" if mark else name
+        raise ScenarioError(
+            [Fault(place, f"is not valid YAML: {error.problem}.", "Check the indentation and quotes.")]
+        ) from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise ScenarioError([Fault(name, f"is not valid YAML: {error}.")]) from None
+    finally:
+        loader.dispose()
+    return document
+
+
+def _walk(node: yaml.Node | None, path: Location, document: Document, faults: list[Fault]) -> None:
+    if node is None:
+        return
+    lines: dict[Location, int] = document.lines  # type: ignore[assignment]
+    lines.setdefault(path, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key_node, value_node in node.value:
+            key = str(key_node.value)
+            here = (*path, key)
+            if key in seen:
+                place = f"{document.name}:{key_node.start_mark.line + 1}: {dotted(here)}"
+                faults.append(Fault(place, "is given twice.", "Keep one of the two."))
+            seen.add(key)
+            lines[here] = key_node.start_mark.line + 1
+            _walk(value_node, here, document, faults)
+    elif isinstance(node, yaml.SequenceNode):
+        for position, item in enumerate(node.value):
+            _walk(item, (*path, position), document, faults)

@@ -1,0 +1,108 @@
+"""The perturbations of a run: turns conditions and times into the availability of what they act on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from cosim.contract import Array, Context, Exchange, Federate, Port, Time
+from cosim.perturbations import Perturbation, Target, perturbation_class
+from cosim.seeds import generator
+from cosim.settings import Settings
+
+
+class TargetPort(Settings):
+    """The shape of an input port that is acted on, filled in by the wiring."""
+
+    federate: str
+    """The federate."""
+    port: str
+    """Its input port."""
+    unit: str
+    """The port's unit."""
+    coordinates: dict[str, tuple[str, ...]]
+    """Dimension and labels."""
+    is_complex: bool
+    """Whether its values are complex."""
+    perturbations: tuple[str, ...]
+    """The perturbations that act on it."""
+
+
+class Perturbations(Federate):
+    """Publishes, for each port acted on, its factor or addend; and how much each perturbation affects."""
+
+    class Config(Settings):
+        """Filled in by the wiring from the scenario's `perturbations`."""
+
+        perturbations: tuple[dict[str, Any], ...] = ()
+        """The perturbations as written, each with `kind` and `name`."""
+        targets: tuple[TargetPort, ...] = ()
+        """The ports acted on."""
+
+    config: Config
+
+    def __init__(self, config: Config, context: Context) -> None:
+        super().__init__(config, context)
+        self.perturbations: dict[str, Perturbation] = {}
+        for entry in config.perturbations:
+            settings = {key: value for key, value in entry.items() if key != "kind"}
+            self.perturbations[entry["name"]] = perturbation_class(entry["kind"]).model_validate(settings)
+        self.triggers = {name: item.trigger() for name, item in self.perturbations.items()}
+        self.needs_weather = any(item.needs_weather for item in self.perturbations.values())
+
+    def ports(self) -> Sequence[Port]:
+        names = {"perturbation": tuple(self.perturbations)}
+        ports = [
+            Port("active", "1", "out", "perturbation is acting (1) or not (0)", names),
+            Port(
+                "affected",
+                "1",
+                "out",
+                "devices or units that the perturbation holds out of service or changes",
+                names,
+            ),
+        ]
+        if self.needs_weather:
+            ports.append(Port("temperature", "degC", "in", "air temperature that decides on the perturbations"))
+        for target in self.config.targets:
+            title = f"{target.port.replace('_', ' ')} of {target.federate} as perturbed"
+            ports.append(
+                Port(
+                    f"{target.federate}.{target.port}",
+                    target.unit,
+                    "out",
+                    title,
+                    target.coordinates,
+                    is_complex=target.is_complex,
+                )
+            )
+        return ports
+
+    def solve(self, time: Time, inputs: Exchange) -> Exchange:
+        temperature = float(inputs.values["temperature"]) if self.needs_weather else float("nan")
+        onsets = {name: trigger.onset(time, temperature) for name, trigger in self.triggers.items()}
+        affected = dict.fromkeys(self.perturbations, 0.0)
+        values: dict[str, Array] = {}
+        for entry in self.config.targets:
+            port = Port(entry.port, entry.unit, "in", "", entry.coordinates, is_complex=entry.is_complex)
+            target = Target(entry.federate, port)
+            additive = self.perturbations[entry.perturbations[0]].combine == "add"
+            value: Array = np.full(port.shape, 0.0 if additive else 1.0, dtype=complex if port.is_complex else float)
+            neutral = value.copy()
+            for name in entry.perturbations:
+                onset = onsets[name]
+                if onset is not None:
+                    effect = self.perturbations[name].effect(time - onset, target, self._random(name, target))
+                    count = float(np.count_nonzero(effect != neutral))
+                    one_unit = self.perturbations[name].one_unit
+                    affected[name] = max(affected[name], count) if one_unit else affected[name] + count
+                    value = value + effect if additive else value * effect
+            values[target.key] = value
+        values["affected"] = np.array(list(affected.values()))
+        values["active"] = (values["affected"] > 0).astype(float)
+        return Exchange(values)
+
+    def _random(self, name: str, target: Target) -> np.random.Generator:
+        return generator(self.context.seed, "perturbation", name, target.key)
