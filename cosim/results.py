@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import xarray
 
 RESULTS = "results.zarr"
+COUPLING = "coupling"  #: the group of the boundary mismatch
 MANIFEST = "manifest.json"
 VERDICT = "verdict.json"
 BASELINE = "baseline"

@@ -15,9 +15,9 @@ import numpy as np
 from cosim.engine.files import ROUNDS
 from cosim.engine.journal import Column, JournalReader
 from cosim.federation import Federation
-from cosim.results import RESULTS, describe_time, group_attributes
+from cosim.results import COUPLING, RESULTS, describe_time, group_attributes
 
-COUPLING = "coupling"
+DIMENSIONS = "_ARRAY_DIMENSIONS"  #: where Zarr's format 2, the one with stable text arrays, names an array's dimensions
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Recorder:
         import zarr
 
         self.federation = federation
-        self._store = zarr.open_group(str(folder / RESULTS), mode="w", zarr_format=3)
+        self._store = zarr.open_group(str(folder / RESULTS), mode="w", zarr_format=2)
         self._store.attrs.update(group_attributes(federation))
         self._chunk = max(1, federation.chunk // federation.step)
         self._groups = {spec.name: _Group(JournalReader(scratch, spec.name)) for spec in federation.federates}
@@ -89,14 +89,13 @@ class Recorder:
             shape=(0, *shape),
             chunks=(self._chunk, *shape),
             dtype=dtype,
-            dimension_names=("time", *coordinates),
-            attributes=attributes,
+            attributes=attributes | {DIMENSIONS: ["time", *coordinates]},
         )
 
     def _labels(self, target: Any, dimension: str, labels: list[str]) -> None:
         width = max((len(label) for label in labels), default=1)
         data = np.array(labels, dtype=f"U{max(1, width)}")
-        target.create_array(dimension, data=data, dimension_names=(dimension,), attributes={"long_name": dimension})
+        target.create_array(dimension, data=data, attributes={"long_name": dimension, DIMENSIONS: [dimension]})
 
     def _write_coupling(self) -> None:
         """The mismatch of each boundary link: what the destination used against what then held at the source."""
@@ -138,4 +137,4 @@ class Recorder:
 
     def _filled(self, target: Any, name: str, data: Any, attributes: dict[str, Any]) -> None:
         if data.size:
-            target.create_array(name, data=data, dimension_names=("time",), attributes=attributes)
+            target.create_array(name, data=data, attributes=attributes | {DIMENSIONS: ["time"]})

@@ -1,0 +1,177 @@
+"""Running a scenario: itself and its undisturbed twin side by side, each judged, in one folder."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cosim.engine.supervisor import Interrupted, Progress, run_federation
+from cosim.errors import MachineError, ResultsError, ScenarioError
+from cosim.federation import Federation
+from cosim.manifest import write_manifest
+from cosim.results import BASELINE, MANIFEST, RESULTS, VERDICT, open_tree, read_json
+from cosim.scenario import Scenario, from_mapping
+from cosim.verdict import Verdict, judge
+from cosim.wiring import wire
+
+if TYPE_CHECKING:
+    import xarray
+
+RESULTS_FOLDER = Path("results")
+MAIN = "run"  #: how progress names the run itself, beside its "baseline"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run in its folder."""
+
+    folder: Path
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Whether it can be trusted."""
+        return Verdict.model_validate(read_json(self.folder, VERDICT))
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """What it was made from."""
+        return read_json(self.folder, MANIFEST)
+
+    @cached_property
+    def results(self) -> xarray.DataTree:
+        """What was recorded, read when needed."""
+        return open_tree(self.folder)
+
+    @cached_property
+    def baseline(self) -> Run | None:
+        """The undisturbed twin, if one was run."""
+        folder = self.folder / BASELINE
+        return Run(folder) if (folder / RESULTS).is_dir() else None
+
+    @property
+    def trustworthy(self) -> bool:
+        """Whether the run, and its twin if there is one, passed every check."""
+        return self.verdict.trustworthy and (self.baseline is None or self.baseline.verdict.trustworthy)
+
+
+def open_run(folder: str | Path) -> Run:
+    """Open a run's folder. Raises ResultsError if it is none."""
+    path = Path(folder)
+    if not (path / VERDICT).is_file():
+        raise ResultsError(
+            f"'{folder}' is not the folder of a run (it has no {VERDICT}); name one that `cosim run` made"
+        )
+    return Run(path)
+
+
+def run(
+    scenario: Scenario | str | Path,
+    out: str | Path | None = None,
+    *,
+    baseline: bool = True,
+    overwrite: bool = False,
+    progress: Callable[[str, Progress], None] | None = None,
+    stop: threading.Event | None = None,
+) -> Run:
+    """Run a scenario, and beside it its twin without perturbations unless `baseline` is false.
+
+    `progress` is called with "run" or "baseline" and how far it is; setting `stop` ends all.
+    A run that fails still leaves its folder, with what was recorded and the verdict.
+
+    Raises ScenarioError for wrong input, MachineError where the folder cannot be written, Interrupted.
+    """
+    from cosim.scenario import load
+
+    if not isinstance(scenario, Scenario):
+        scenario = load(scenario)
+    folder = _prepare_folder(scenario, out, overwrite)
+    stop = stop or threading.Event()
+    jobs = [(MAIN, scenario, folder)]
+    if baseline and scenario.perturbations:
+        jobs.append((BASELINE, scenario.undisturbed(), folder / BASELINE))
+    federations = [wire(entry) for _, entry, _ in jobs]
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        futures = [
+            pool.submit(_run_one, name, entry, federation, where, progress, stop)
+            for (name, entry, where), federation in zip(jobs, federations, strict=True)
+        ]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            stop.set()
+            raise
+    return Run(folder)
+
+
+def _run_one(
+    name: str,
+    scenario: Scenario,
+    federation: Federation,
+    folder: Path,
+    progress: Callable[[str, Progress], None] | None,
+    stop: threading.Event,
+) -> None:
+    outcome = run_federation(federation, folder, progress and (lambda state: progress(name, state)), stop)
+    try:
+        verdict = judge(federation, folder, outcome)
+        write_manifest(scenario, federation, folder, outcome)
+        (folder / VERDICT).write_text(verdict.model_dump_json(indent=2) + "\n")
+    except OSError as error:
+        cause = outcome.fault or f"{error.strerror}: {error.filename}"
+        raise MachineError(f"{cause} Nothing more can be written to {folder}; free space or use --out.") from None
+
+
+def _prepare_folder(scenario: Scenario, out: str | Path | None, overwrite: bool) -> Path:
+    """The folder for the results, empty. Raises ScenarioError, MachineError."""
+    if out is None:
+        folder, number = RESULTS_FOLDER / scenario.name, 1
+        while folder.exists():
+            number += 1
+            folder = RESULTS_FOLDER / f"{scenario.name}-{number}"
+    else:
+        folder = Path(out)
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            if not overwrite or not (folder / VERDICT).is_file():
+                what = "is not an earlier run's folder" if overwrite else "exists and is not empty"
+                raise MachineError(
+                    f"{folder} {what}; choose another with --out" + ("" if overwrite else ", or add --overwrite")
+                )
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MachineError(f"cannot write to {folder}: {error.strerror}; choose another with --out") from None
+    return folder
+
+
+def replay(folder: str | Path, out: str | Path, **options: Any) -> tuple[Run, bool]:
+    """Run again what made the run in `folder`; the new run, and whether its results are bit-identical.
+
+    Raises ResultsError if the folder is none or an input file has changed since.
+    """
+    old = open_run(folder)
+    try:
+        scenario = from_mapping(old.manifest["scenario"], Path(old.manifest["scenario_folder"]))
+    except ScenarioError as error:
+        raise ResultsError(f"the scenario of {folder} can no longer be run: {error}") from None
+    from cosim.manifest import input_hashes
+
+    now = input_hashes(wire(scenario))
+    changed = [path for path, value in old.manifest["inputs_sha256"].items() if now.get(path) != value]
+    if changed:
+        raise ResultsError(f"input files have changed since the run in {folder}: {', '.join(changed)}")
+    new = run(scenario, out, baseline=old.baseline is not None, **options)
+    same = new.manifest["digest"] == old.manifest["digest"]
+    if old.baseline is not None and new.baseline is not None:
+        same = same and new.baseline.manifest["digest"] == old.baseline.manifest["digest"]
+    return new, same
+
+
+__all__ = ["MAIN", "Interrupted", "Progress", "Run", "open_run", "replay", "run"]
