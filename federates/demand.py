@@ -1,0 +1,142 @@
+"""The system's load shape: how large the load is against its reference, now and in the hours to come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from cosim import seeds
+from cosim.contract import Context, Exchange, Federate, Port, Time
+from cosim.errors import ConfigError
+from cosim.settings import NameOrFile, Settings
+from cosim.units import PositiveDuration, Power, format_duration, written
+from feeders import time_tables
+from feeders.time_tables import Column, Floats, TimeTable, TimeTableError
+
+TABLES = Path(time_tables.__file__).parent / "tables" / "demand"
+
+#: No national demand has reached 2 TW; what lies outside is a missing-value code or another unit.
+COLUMNS = (Column("demand", "MW", 0.0, 2e6),)
+
+
+class Demand(Federate):
+    """The load scale at each base step, and a forecast of it by lead time.
+
+    load_scale = scale * demand / reference, linear between the table's rows. The forecast for a lead
+    past the table's end takes the last row.
+
+    The forecast is that of an autoregressive disturbance x of order one that is known up to now: with
+    innovations w of one interval each, the relative error at lead k is
+
+        e(i, k) = sum over m = 1 ... k of persistence^(k - m) w(i + m)
+
+    so that it grows with the lead, and forecasts issued one after another for one time agree ever
+    more as that time comes (G. E. P. Box and G. M. Jenkins, Time Series Analysis, 1970, ch. 5). The
+    innovations are normal, sized so that the standard deviation at the longest lead is
+    `forecast_error`, and depend on the run's seed.
+    """
+
+    class Config(Settings):
+        """Settings of the system's load shape."""
+
+        table: NameOrFile | None = "victoria_2014_01"
+        """A shipped demand (victoria_2014_01) or a table (.csv, see feeders/tables/demand/README.md);
+        none: the load is constant."""
+        reference: Power | None = None
+        """The demand at which the load scale is `scale`; none: the table's highest."""
+        scale: float = Field(default=1.0, gt=0)
+        """The load scale [1] at the reference demand; without a table, always."""
+        interval: PositiveDuration = written("5 min")
+        """Time between the leads of the forecast."""
+        lookahead: PositiveDuration = written("4 h")
+        """The longest lead, a multiple of `interval`."""
+        forecast_error: float = Field(default=0.0, ge=0, le=1)
+        """Standard deviation of the forecast's relative error at the longest lead [1]; 0: no error."""
+        forecast_persistence: float = Field(default=0.95, ge=0, lt=1)
+        """How much of the forecast's error lasts from one interval to the next [1]."""
+
+        @model_validator(mode="after")
+        def _whole_leads(self) -> Demand.Config:
+            if self.lookahead % self.interval:
+                raise ValueError(
+                    f"lookahead must be a multiple of interval, {format_duration(self.interval)}, "
+                    f"got {format_duration(self.lookahead)}"
+                )
+            if self.table is None and self.reference is not None:
+                raise ValueError("reference has no meaning without a table; remove it, or name a table")
+            if self.reference is not None and self.reference <= 0:
+                raise ValueError(f"reference must be above 0 MW, got {self.reference:g} MW")
+            return self
+
+    config: Demand.Config
+
+    def __init__(self, config: Demand.Config, context: Context) -> None:
+        super().__init__(config, context)
+        self._leads = np.arange(1, config.lookahead // config.interval + 1) * config.interval
+        self._table = None if config.table is None else self._read(config.table)
+        self._innovations = self._draw_innovations()
+        # Lower triangle: what each innovation up to a lead still counts at that lead.
+        steps = np.arange(len(self._leads))
+        age = steps[:, None] - steps[None, :]
+        self._memory = np.where(age >= 0, config.forecast_persistence ** np.maximum(age, 0.0), 0.0)
+
+    def ports(self) -> Sequence[Port]:
+        """The forecast's leads are labelled by their duration."""
+        source = "constant" if self._table is None else self._table.name
+        leads = {"lead": tuple(format_duration(int(lead)) for lead in self._leads)}
+        return (
+            Port("load_scale", "1", "out", f"system load over its reference ({source})"),
+            Port("load_scale_forecast", "1", "out", f"forecast of the load scale by lead ({source})", leads),
+        )
+
+    def solve(self, time: Time, inputs: Exchange) -> Exchange:
+        """The load scale at `time`, and the forecast issued then."""
+        scale = self._scale(np.array([time]))[0]
+        forecast = self._scale(time + self._leads)
+        if self.config.forecast_error > 0:
+            issued = time // self.config.interval
+            coming = self._innovations[issued : issued + len(self._leads)]
+            forecast = np.maximum(forecast * (1 + self._memory @ coming), 0.0)
+        return Exchange({"load_scale": np.asarray(scale), "load_scale_forecast": forecast})
+
+    def _read(self, name: str) -> TimeTable:
+        """The table, checked to cover the run. Raises ConfigError."""
+        shipped = TABLES / f"{name}.csv"
+        path = shipped if shipped.is_file() else Path(name)
+        if not path.is_file():
+            known = ", ".join(sorted(table.stem for table in TABLES.glob("*.csv")))
+            raise ConfigError(
+                "table",
+                f"there is no demand table '{name}'.",
+                f"Use one of: {known}; or the path of a .csv file.",
+            )
+        try:
+            table = time_tables.read_time_table(path, COLUMNS, ["demand"])
+            table.require_span(self.context.start, self.context.duration, self.context.step)
+        except TimeTableError as error:
+            raise ConfigError("table", str(error)) from error
+        if table.columns["demand"].max() <= 0:
+            raise ConfigError("table", f"'{name}' has no demand above 0 MW.", "Give a table with demand.")
+        return table
+
+    def _scale(self, times: NDArray[np.int64]) -> Floats:
+        """The true load scale (n) at `times` [ns] (n)."""
+        if self._table is None:
+            return np.full(len(times), self.config.scale)
+        demand = self._table.columns["demand"]
+        reference = self.config.reference or float(demand.max())
+        instants = np.datetime64(self.context.start, "ns") + times.astype("timedelta64[ns]")
+        return self.config.scale * self._table.at("demand", instants) / reference
+
+    def _draw_innovations(self) -> Floats:
+        """One innovation [1] for each interval from the start to the last lead of the last step."""
+        config, leads = self.config, len(self._leads)
+        count = self.context.duration // config.interval + leads + 1
+        draw = seeds.generator(self.context.seed, self.context.name, "forecast").standard_normal(count)
+        # Variance at lead K: sigma² (1 + r² + ... + r^(2 (K - 1))).
+        longest = np.sqrt(np.sum(config.forecast_persistence ** (2 * np.arange(leads))))
+        return np.asarray(draw * (config.forecast_error / longest))

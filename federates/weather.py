@@ -1,0 +1,119 @@
+"""Weather at one place: from a table, a measured file or a typical year, the same for all who are linked.
+
+Reading, interpolation and the clear sky are in `feeders/weather_tables.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import BeforeValidator, Field
+
+from cosim.contract import Context, Exchange, Federate, Port, Time
+from cosim.errors import ConfigError
+from cosim.settings import NameOrFile, Settings
+from cosim.units import Temperature, convert, quantity
+from feeders import time_tables, weather_tables
+from feeders.time_tables import Floats, TimeTableError
+
+
+def _temperature_difference(text: object) -> object:
+    """Read `"3 degF"` as a difference [K], where the scales' zero points do not matter."""
+    words = str(text).split()
+    if len(words) == 2:
+        return convert(float(words[0]), words[1], "degC") - convert(0.0, words[1], "degC")
+    return text
+
+
+class Weather(Federate):
+    """Temperature, humidity, wind and irradiance at each base step.
+
+    Values between the rows of a table are linear. Humidity that the source lacks follows from the
+    dew point, wind from the stated speed, irradiance from a clear sky over the stated place.
+    """
+
+    class Config(Settings):
+        """Settings of the weather."""
+
+        table: NameOrFile = "melbourne_2014_01"
+        """A shipped weather (melbourne_2014_01, greensboro_tmy3, miami_tmy2, sand_point_tmy3) or a file:
+        a table (.csv), TMY3 (.csv), TMY2 (.tm2) or EPW (.epw). A typical year serves for any year."""
+        temperature_offset: Annotated[float, BeforeValidator(_temperature_difference)] = 0.0
+        """Added to the temperature [K]: a warming. Relative humidity stays as the source states it."""
+        irradiance_scale: float = Field(default=1.0, ge=0)
+        """All irradiance is multiplied by it [1]."""
+        wind_speed_scale: float = Field(default=1.0, ge=0)
+        """The wind speed is multiplied by it [1]."""
+        dew_point: Temperature = 10.0
+        """Where the source has no humidity: the constant dew point from which it follows (assumed)."""
+        wind_speed: Annotated[float, quantity("m/s")] = Field(default=4.0, ge=0)
+        """Where the source has no wind: its constant speed (assumed)."""
+        latitude: float | None = Field(default=None, ge=-90, le=90)
+        """Degrees north of the equator; none: as the source states."""
+        longitude: float | None = Field(default=None, ge=-180, le=180)
+        """Degrees east of Greenwich; none: as the source states."""
+        altitude: float | None = Field(default=None, ge=-500, le=9000)
+        """Metres above the sea; none: as the source states."""
+        utc_offset: float | None = Field(default=None, ge=-12, le=14)
+        """Hours that local standard time is ahead of UTC; none: as the source states."""
+
+    config: Weather.Config
+
+    def __init__(self, config: Weather.Config, context: Context) -> None:
+        super().__init__(config, context)
+        try:
+            self._weather = weather_tables.read(config.table)
+            if isinstance(self._weather, time_tables.TimeTable):
+                self._weather.require_span(context.start, context.duration, context.step)
+        except TimeTableError as error:
+            raise ConfigError("table", str(error)) from error
+        try:
+            self._site = weather_tables.site_of(
+                self._weather,
+                latitude=config.latitude,
+                longitude=config.longitude,
+                altitude=config.altitude,
+                utc_offset=config.utc_offset,
+            )
+        except TimeTableError as error:
+            raise ConfigError("", str(error)) from error
+        self._values: dict[str, Floats] = {}
+
+    def ports(self) -> Sequence[Port]:
+        """All are scalars; the titles say where each comes from."""
+        source, known = self._weather.name, self._weather.columns
+        sky = source if "ghi" in known else "clear sky, Ineichen model"
+        wind = source if "wind_speed" in known else "a constant"
+        humidity = source if "relative_humidity" in known else f"dew point of {self.config.dew_point:g} degC"
+        return (
+            Port("temperature", "degC", "out", f"air temperature ({source})"),
+            Port("relative_humidity", "1", "out", f"relative humidity ({humidity})"),
+            Port("wind_speed", "m/s", "out", f"wind speed ({wind})"),
+            Port("ghi", "W/m2", "out", f"global horizontal irradiance ({sky})"),
+            Port("dni", "W/m2", "out", f"direct normal irradiance ({sky})"),
+            Port("dhi", "W/m2", "out", f"diffuse horizontal irradiance ({sky})"),
+        )
+
+    def start(self, folder: Path) -> None:
+        """Work out the weather of the whole run; imports pandas and pvlib."""
+        instants = time_tables.grid(self.context.start, self.context.duration, self.context.step)
+        values = weather_tables.resample(self._weather, self._site, instants)
+        values["temperature"] = values["temperature"] + self.config.temperature_offset
+        if "relative_humidity" not in values:
+            from pvlib.atmosphere import rh_from_tdew
+
+            values["relative_humidity"] = rh_from_tdew(values["temperature"], self.config.dew_point) / 100
+        values["relative_humidity"] = np.minimum(values["relative_humidity"], 1.0)
+        wind = values.get("wind_speed", np.full(len(instants), self.config.wind_speed))
+        values["wind_speed"] = wind * self.config.wind_speed_scale
+        for name in weather_tables.IRRADIANCES:
+            values[name] = values[name] * self.config.irradiance_scale
+        self._values = values
+
+    def solve(self, time: Time, inputs: Exchange) -> Exchange:
+        """The weather at `time`."""
+        index = time // self.context.step
+        return Exchange({name: np.asarray(column[index]) for name, column in self._values.items()})
