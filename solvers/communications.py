@@ -171,7 +171,6 @@ PROFILES: dict[str, Profile] = {
         ShiftedGamma(minimum=1e-3, mean=2e-3, shape=2.0),
         bandwidth=100e6,
         loss=1e-6,
-        outage="drop",
         source=(
             "Minimum: 200 km of single-mode fibre at a group index of 1.468 (ITU-T G.652 fibre: 4.9 µs/km), "
             "0.98 ms. Bandwidth: a 100BASE-FX port (IEEE 802.3). Assumed: 1 ms mean of switching, loss."
@@ -181,7 +180,6 @@ PROFILES: dict[str, Profile] = {
         ShiftedGamma(minimum=12e-3, mean=30e-3, shape=2.0),
         bandwidth=1e6,
         loss=2.5e-4,
-        outage="drop",
         source=(
             "Minimum: 12.2 ms one way on the downlink, 21 ms on the uplink, radio and core only (J. Pomy, "
             "'One-way delays in operating LTE networks', ITU workshop on QoS and QoE, Buenos Aires, 2014, "
@@ -196,7 +194,6 @@ PROFILES: dict[str, Profile] = {
         loss=0.01,
         max_queue=64e3,
         shared=True,
-        outage="hold",
         source=(
             "Bandwidth: the mandatory 50 kbit/s of IEEE 802.15.4g (MR-FSK), shared by all, a quarter of it "
             "left after an assumed 4 hops on one frequency. Assumed: median 1 s and sigma 1 (95 % below "
@@ -245,9 +242,7 @@ class Channel:
         self._generator = generator
         self._free_at = 0
         self._max_wait = (
-            math.inf
-            if math.isinf(profile.max_queue)
-            else math.ceil(profile.max_queue * 8e9 / profile.bandwidth)
+            math.inf if math.isinf(profile.max_queue) else math.ceil(profile.max_queue * 8e9 / profile.bandwidth)
         )
 
     def send(self, entry: Integers, size: Integers) -> tuple[Integers, Flags]:
