@@ -292,9 +292,7 @@ class Communications(Federate):
     def _channel(self, key: ChannelKey) -> model.Channel:
         if key not in self._channels:
             link, source, destination = key
-            generator = seeds.generator(
-                self.context.seed, self.context.name, self._labels[link], source, destination
-            )
+            generator = seeds.generator(self.context.seed, self.context.name, self._labels[link], source, destination)
             self._channels[key] = model.Channel(self._profiles[link], generator)
         return self._channels[key]
 
@@ -323,9 +321,7 @@ class Communications(Federate):
         size = np.array([self._size(message) for _, message in numbered])
         arrival, arrives = self._channel(key).send(entry, size)
         self._dropped[key[0]] += len(numbered) - np.count_nonzero(arrives)
-        for (sequence, message), when, comes in zip(
-            numbered, arrival.tolist(), arrives.tolist(), strict=True
-        ):
+        for (sequence, message), when, comes in zip(numbered, arrival.tolist(), arrives.tolist(), strict=True):
             if comes:
                 heapq.heappush(self._in_flight, _InFlight(when, message.source, sequence, key[0], message))
 

@@ -38,9 +38,7 @@ def step(federate, time, messages=(), available=None):
         assert result.values[name].shape == port.shape, name
         assert np.isfinite(result.values[name]).all(), name
     counts = result.values
-    np.testing.assert_array_equal(
-        counts["sent"], counts["delivered"] + counts["dropped"] + counts["in_flight"]
-    )
+    np.testing.assert_array_equal(counts["sent"], counts["delivered"] + counts["dropped"] + counts["in_flight"])
     np.testing.assert_array_equal(counts["latency_histogram"].sum(axis=1), counts["delivered"])
     return result
 

@@ -83,9 +83,7 @@ def test_random_arrivals_of_equal_messages_wait_as_pollaczek_and_khinchine_say(l
 
 def test_serialisation_time_is_bits_over_bandwidth():
     # 125 bytes are 1,000 bit: 1 ms at 1 Mbit/s, on top of the latency of 10 ms.
-    arrival, _ = channel(model.Constant(0.01), bandwidth=1e6).send(
-        np.zeros(3, np.int64), np.array([125, 125, 250])
-    )
+    arrival, _ = channel(model.Constant(0.01), bandwidth=1e6).send(np.zeros(3, np.int64), np.array([125, 125, 250]))
     assert arrival.tolist() == [11_000_000, 12_000_000, 14_000_000]
 
 
@@ -95,9 +93,7 @@ def test_batches_do_not_matter():
     profile = {"bandwidth": 1e6, "loss": 0.2, "max_queue": 5e3}
     whole = channel(model.LogNormal(0.1, 1.0), 4, **profile).send(entry, size)
     parts = channel(model.LogNormal(0.1, 1.0), 4, **profile)
-    pieces = [
-        parts.send(entry[i:j], size[i:j]) for i, j in [(0, 1), (1, 7), (7, 200), (200, 499), (499, 500)]
-    ]
+    pieces = [parts.send(entry[i:j], size[i:j]) for i, j in [(0, 1), (1, 7), (7, 200), (200, 499), (499, 500)]]
     np.testing.assert_array_equal(np.concatenate([arrival for arrival, _ in pieces]), whole[0])
     np.testing.assert_array_equal(np.concatenate([arrives for _, arrives in pieces]), whole[1])
 
