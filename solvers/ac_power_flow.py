@@ -126,6 +126,9 @@ class AcPowerFlow:
         reactive_limits: bool = True,
         tolerance: float = 1e-6,
     ) -> None:
+        from lightsim2grid.algorithm import NR_KLU
+
+        self._newton_raphson = NR_KLU
         self.case = case
         self.slack: Sharing = slack
         self.reactive_limits = reactive_limits
@@ -133,6 +136,7 @@ class AcPowerFlow:
         self._branch = branch_admittances(case.branches)
         self._dc_injection = case.dc_injection()
         self._topology: _Topology | None = None
+        self._connect(None)
 
     def solve(
         self,
@@ -321,8 +325,6 @@ class AcPowerFlow:
         )
 
     def _newton(self, island: _Island, state: _State) -> _State:
-        from lightsim2grid.algorithm import NR_KLU
-
         controlled = island.regulated & (state.at_limit == 0)
         taking = controlled & (island.share > 0)
         taking[island.anchor] = True
@@ -335,7 +337,7 @@ class AcPowerFlow:
         target = np.where(state.at_limit != 0, target.real + 1j * limit, target)
         guess = np.where(controlled, state.voltage / np.abs(state.voltage) * island.setpoint, state.voltage)
         others = np.flatnonzero(taking & (np.arange(len(taking)) != island.anchor))
-        solver = NR_KLU()
+        solver = self._newton_raphson()
         converged = solver.solve(
             island.admittance,
             guess.astype(np.complex128),

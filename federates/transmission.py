@@ -1,0 +1,210 @@
+"""The transmission grid: an AC power flow at each step, generators that follow their set-points."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from cosim.contract import Context, Exchange, Federate, Message, Port, Time
+from cosim.errors import ConfigError, ContractError, SolverError
+from cosim.settings import NameOrFile, Settings
+from feeders.transmission_case import CaseError, load_case
+from solvers.ac_power_flow import AcPowerFlow, PowerFlowError, PowerFlowSolution, Sharing
+from solvers.transmission_grid import Complexes, Floats
+
+MINUTE = 60 * 10**9
+BALANCE_LIMIT = 0.01  #: [MW], [MVA] of the power flow's errors; Newton's method stops far below it
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What a solved time leaves to the next one."""
+
+    time: Time
+    setpoint: Floats  #: (generator,) [MW] NaN where none came yet
+    output: Floats  #: (generator,) [MW] what the ramp limits let the generator schedule; 0 while it is out
+    solution: PowerFlowSolution
+
+
+class Transmission(Federate):
+    """AC power flow of a published transmission case under load, set-points and outages.
+
+    The load at a bus is the case's (active and reactive power alike) times `load_multiplier` and
+    the input load_scale; at a feeder's bus it is what the feeders take instead. load_change adds.
+
+    A generator holds the last set-point that came as a message {"setpoint_MW": x} to
+    "<name>/<generator>", inside its limits, and moves to it no faster than the case's ramp limit
+    allows; where the case gives no ramp it moves at once. Before its first set-point it follows the
+    case's own dispatch in proportion to the load. What load, losses and outages then ask beyond the
+    schedule is shared as `slack` says: slack_deviation.
+
+    A branch trip may cut off a part of the grid: without generators that can carry it, it is dead;
+    its voltage is 0 and its load counts as unserved. See `solvers/ac_power_flow.py`.
+    """
+
+    iterative: ClassVar[bool] = True
+    messaging: ClassVar[Literal["none", "agent", "carrier"]] = "agent"
+
+    class Config(Settings):
+        """Settings of the transmission grid."""
+
+        case: NameOrFile = "case39"
+        """A MATPOWER or pandapower case by name (case39, case118, case_ACTIVSg2000, ...) or a MATPOWER file (.m)."""
+        load_multiplier: float = Field(default=1.0, gt=0)
+        """The case's load is multiplied with this [1]."""
+        feeder_buses: tuple[str, ...] = ()
+        """Buses whose load comes from feeders instead of the case; the wiring fills this in."""
+        slack: Sharing = "capacity"
+        """Who shares the active imbalance: all generators by "capacity" or "headroom", or the "reference" bus."""
+        reactive_limits: bool = True
+        """Hold generators at their reactive limits, their bus voltage free; otherwise only report the excess."""
+
+    config: Transmission.Config
+
+    def __init__(self, config: Transmission.Config, context: Context) -> None:
+        super().__init__(config, context)
+        try:
+            self._case = load_case(config.case)
+        except CaseError as error:
+            raise ConfigError("case", str(error)) from error
+        try:
+            positions = [self._case.bus_position(bus) for bus in config.feeder_buses]
+        except CaseError as error:
+            raise ConfigError("feeder_buses", str(error), "Hang the feeder on a bus of the case.") from error
+        if len(set(positions)) < len(positions):
+            raise ConfigError("feeder_buses", "a bus is there twice.", "Name each bus once.")
+        self._feeder_positions = np.array(positions, dtype=np.int64)
+        self._own_load = self._case.buses.load * config.load_multiplier
+        self._own_load[self._feeder_positions] = 0
+        self._generator = {f"{context.name}/{label}": index for index, label in enumerate(self._case.generators.label)}
+        self._committed: _Step | None = None
+        self._pending: _Step | None = None
+        self._received: tuple[Time, Floats] = (-1, np.full(len(self._case.generators), np.nan))
+
+    def ports(self) -> Sequence[Port]:
+        """Labels are MATPOWER's bus numbers; a second generator at bus 30 is "30-2"."""
+        case = self._case
+        bus, branch = {"bus": case.buses.label}, {"branch": case.branches.label}
+        generator = {"generator": case.generators.label}
+        ports = [
+            Port("load_scale", "1", "in", "system load over its reference", initial=1.0),
+            Port("load_change", "MVA", "in", "load added at a bus", bus, initial=0.0, is_complex=True),
+            Port("generator_available", "1", "in", "generator may run (1) or not (0)", generator, initial=1.0),
+            Port("branch_available", "1", "in", "branch is closed (1) or tripped (0)", branch, initial=1.0),
+            Port("voltage", "pu", "out", "bus voltage, 0 where dead", bus, is_complex=True),
+            Port("generation", "MVA", "out", "power of a generator", generator, is_complex=True),
+            Port("branch_loading", "%", "out", "larger end's power over the rating, 0 where unrated", branch),
+            Port("load", "MVA", "out", "total load that is served", is_complex=True),
+            Port("losses", "MW", "out", "losses of branches, shunts and DC lines"),
+            Port("slack_deviation", "MW", "out", "generation beyond the schedule"),
+            Port("reactive_excess", "Mvar", "out", "reactive power beyond the generators' limits"),
+            Port("unserved_load", "MW", "out", "load at dead buses"),
+            Port("energy_balance", "MW", "out", "generation - load - losses", limit=BALANCE_LIMIT),
+            Port("power_mismatch", "MVA", "out", "largest mismatch of a bus", limit=BALANCE_LIMIT),
+        ]
+        if self.config.feeder_buses:
+            at = {"bus": self.config.feeder_buses, "phase": ("A", "B", "C")}
+            ports.append(Port("feeder_load", "MVA", "in", "load of feeders at a bus", at, initial=0.0, is_complex=True))
+        return ports
+
+    def start(self, folder: Path) -> None:
+        """Build the power flow; loads the solver's library."""
+        self._power_flow = AcPowerFlow(self._case, self.config.slack, self.config.reactive_limits)
+
+    def solve(self, time: Time, inputs: Exchange) -> Exchange:
+        """Solve the power flow from the last committed one. Raises SolverError if it diverges."""
+        load = self._load(inputs)
+        available = np.asarray(inputs.values["generator_available"]).real > 0.5
+        setpoint = self._setpoints(time, inputs.messages)
+        output = self._schedule(time, setpoint, load, available)
+        try:
+            solution = self._power_flow.solve(
+                load,
+                output,
+                available,
+                np.asarray(inputs.values["branch_available"]).real > 0.5,
+                None if self._committed is None else self._committed.solution,
+            )
+        except PowerFlowError as error:
+            raise SolverError(str(error)) from error
+        self._pending = _Step(time, setpoint, output, solution)
+        return Exchange(
+            {
+                "voltage": solution.voltage,
+                "generation": solution.generation,
+                "branch_loading": solution.loading,
+                "load": np.asarray((load - solution.unserved).sum()),
+                "losses": np.asarray(solution.losses),
+                "slack_deviation": np.asarray(solution.slack_deviation),
+                "reactive_excess": np.asarray(solution.reactive_excess),
+                "unserved_load": np.asarray(solution.unserved.real.sum()),
+                "energy_balance": np.asarray(solution.energy_balance),
+                "power_mismatch": np.asarray(np.abs(solution.mismatch).max()),
+            }
+        )
+
+    def commit(self, time: Time) -> None:
+        """Accept the last solution: the next solve starts and ramps from it."""
+        self._committed = self._pending
+
+    def _load(self, inputs: Exchange) -> Complexes:
+        """Load at each bus [MVA], shape (bus,)."""
+        load = self._own_load * float(np.asarray(inputs.values["load_scale"]).real)
+        load = load + np.asarray(inputs.values["load_change"])
+        if len(self._feeder_positions):
+            load[self._feeder_positions] += np.asarray(inputs.values["feeder_load"]).sum(axis=1)
+        return load
+
+    def _setpoints(self, time: Time, messages: Sequence[Message]) -> Floats:
+        """The set-points that hold now [MW]; those that came at `time` hold for a repeated solve too."""
+        received = self._received[1].copy() if self._received[0] == time else np.full(len(self._generator), np.nan)
+        for message in messages:
+            received[self._addressed(message)] = _setpoint(message)
+        self._received = (time, received)
+        before = np.full(len(self._generator), np.nan) if self._committed is None else self._committed.setpoint
+        return np.where(np.isnan(received), before, received)
+
+    def _addressed(self, message: Message) -> int:
+        try:
+            return self._generator[message.destination]
+        except KeyError:
+            known = ", ".join(list(self._generator)[:3])
+            raise ContractError(
+                f"a message from '{message.source}' is addressed to '{message.destination}', which is no "
+                f"generator of {self._case.name}. Agents here are called {known}, ..."
+            ) from None
+
+    def _schedule(self, time: Time, setpoint: Floats, load: Complexes, available: np.ndarray) -> Floats:
+        """What each generator is scheduled to give now [MW], shape (generator,)."""
+        generators = self._case.generators
+        in_case = np.where(generators.in_service, generators.power.real, 0.0)
+        demand, given = float(load.real.sum()), float(in_case.sum())
+        needed = demand * given / max(float(self._case.buses.load.real.sum()), 1e-9)
+        follow = in_case * (needed / given if given else 0.0)
+        # some cases dispatch a generator beyond its own limits (case39 at bus 31); leave it there
+        low = np.minimum(generators.lowest_active, in_case)
+        high = np.maximum(generators.highest_active, in_case)
+        wanted = np.clip(np.where(np.isnan(setpoint), follow, setpoint), low, high)
+        if self._committed is not None:
+            room = generators.ramp * ((time - self._committed.time) / MINUTE)
+            before = self._committed.output
+            ramped = np.clip(wanted, before - room, before + room)
+            wanted = np.where(np.isnan(setpoint), wanted, ramped)
+        return np.where(available & generators.in_service, wanted, 0.0)
+
+
+def _setpoint(message: Message) -> float:
+    """The set-point in a message [MW]. Raises ContractError."""
+    value = message.payload.get("setpoint_MW")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ContractError(
+            f"a message from '{message.source}' to '{message.destination}' must hold "
+            f'{{"setpoint_MW": a finite number}}, holds {dict(message.payload)}'
+        )
+    return float(value)
