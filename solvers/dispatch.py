@@ -148,6 +148,7 @@ class DispatchSolution:
     discharge: FloatArray  #: (T, K) [MW]
     energy: FloatArray  #: (T, K) [MWh] at each period's end
     cost: FloatArray  #: (T,) [$/h] generation, storage cycling and shedding
+    load: FloatArray  #: (T,) [MW] in all
     mismatch: FloatArray  #: (T,) [MW] generation + storage + shedding - load
     objective: float  #: [$] the whole look-ahead, less the value of stored energy
     stats: SolveStats
@@ -187,7 +188,7 @@ def cost_curves(
         segments: number of equal segments of a quadratic cost. Chords overestimate the cost by at most
             c2 width² / 4 and miss the marginal cost by at most c2 width.
     """
-    given = ~np.isnan(points[:, :, 0]).all(axis=1) if points.size else np.zeros(len(p_min), dtype=bool)
+    given: BoolArray = np.logical_or.reduce(~np.isnan(points[:, :, 0]), axis=1)
     spread = p_max - p_min
     count = np.where(~given & (polynomial[:, 2] > 0.0) & (spread > 0.0), segments, 1)
     generator = np.repeat(np.arange(len(p_min)), count)
@@ -677,7 +678,8 @@ class RollingDispatch:
         """HiGHS' solution in the network's terms."""
         net, matrix, hours = self.network, self._matrix, self.hours
         answer = self._highs.getSolution()
-        value, dual = np.array(answer.col_value), np.array(answer.row_dual)
+        value = np.array(answer.col_value) + 0.0  # no negative zeros
+        dual = np.array(answer.row_dual)
         power = value[matrix.power].T
         charge, discharge = value[matrix.charge].T, value[matrix.discharge].T
         shed = np.zeros(demand.served.shape)
@@ -704,6 +706,7 @@ class RollingDispatch:
             discharge=discharge,
             energy=energy,
             cost=cost,
+            load=(demand.served + demand.lost).sum(axis=1),
             mismatch=power.sum(axis=1) + storage.sum(axis=1) + shed.sum(axis=1) - demand.served.sum(axis=1),
             objective=float(cost @ hours - energy[-1] @ net.storages.terminal_value),
             stats=SolveStats(0.0, 0.0, 0, 0, 0, 0, 0),

@@ -1,0 +1,500 @@
+"""The system operator's dispatch: set-points and prices, every interval, for the hours ahead.
+
+At each interval the operator forecasts the load of every bus, solves `solvers/dispatch.py` over the
+look-ahead, sends the first interval's set-points to the generators as messages, and asks feeders for
+demand response where energy is dear. What it knows of the feeders it knows from meter readings, which
+arrive when the communications network delivers them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from cosim.contract import Array, Context, Exchange, Federate, Message, Port, Time
+from cosim.errors import ConfigError, ContractError, SolverError
+from cosim.settings import NameOrFile, Settings
+from cosim.units import PositiveDuration, Power, Price, format_duration, quantity, written
+from feeders.transmission_case import CaseError, Generators, TransmissionCase, load_case
+from solvers.dispatch import (
+    DispatchError,
+    DispatchNetwork,
+    DispatchSolution,
+    RollingDispatch,
+    Storages,
+    cost_curves,
+    look_ahead,
+)
+from solvers.ptdf import island_labels
+
+Floats = NDArray[np.float64]
+Energy = Annotated[float, quantity("MWh")]
+
+H = 3600 * 10**9
+
+
+class StorageUnit(Settings):
+    """A storage that the operator dispatches."""
+
+    name: str
+    """What results call it."""
+    bus: str
+    """The bus at which it stands."""
+    power: Power = Field(gt=0)
+    """Highest charging and discharging power."""
+    energy: Energy = Field(gt=0)
+    """Capacity [MWh]."""
+    efficiency: float = Field(default=0.85, gt=0, le=1)
+    """Of a full cycle [1], shared equally by charging and discharging."""
+    initial: Energy = Field(ge=0)
+    """Energy at the start [MWh]."""
+    final: Energy | None = Field(default=None, ge=0)
+    """Least energy at the end of each look-ahead [MWh]; none: `initial` again, or 0 with a terminal value."""
+    terminal_value: Price = Field(default=0.0, ge=0)
+    """What energy left at the end of the look-ahead is worth."""
+    cycle_cost: Price = Field(default=0.1, ge=0)
+    """Cost of discharged energy (wear); above zero it keeps the storage from cycling for nothing."""
+
+    @model_validator(mode="after")
+    def _within_capacity(self) -> StorageUnit:
+        for name in ("initial", "final"):
+            value = getattr(self, name)
+            if value is not None and value > self.energy:
+                raise ValueError(f"{name} must be at most the capacity {self.energy:g} MWh, got {value:g} MWh")
+        return self
+
+    @property
+    def target(self) -> float:
+        """Least energy at the end of the look-ahead [MWh]."""
+        if self.final is not None:
+            return self.final
+        return 0.0 if self.terminal_value > 0 else self.initial
+
+
+class GeneratorCost(Settings):
+    """A constant marginal cost in place of the case's."""
+
+    generator: str
+    """The generator's label in the case."""
+    price: Price
+    """Cost of its energy."""
+
+
+class DemandResponse(Settings):
+    """When and how the operator asks feeders to use less."""
+
+    price_threshold: Price
+    """An LMP at the feeder's bus from here on, or load shed there, makes the operator ask."""
+    offset: float = 2.0
+    """How far thermostats move in the saving direction [K]."""
+    duration: PositiveDuration = written("1 h")
+    """How long a request holds; a new one is sent when it has run out."""
+    feeders: tuple[str, ...] | None = None
+    """Who is asked; none: every attached feeder."""
+
+
+class FeederAttachment(Settings):
+    """A feeder, the bus where it hangs, and how many of its kind it stands for."""
+
+    name: str
+    """The feeder's name in the scenario."""
+    bus: str
+    """Its bus in the case."""
+    multiplier: float = Field(default=1.0, gt=0)
+    """The feeder's power counts this many times [1]."""
+
+
+class Dispatch(Federate):
+    """Rolling multi-period DC optimal dispatch of a transmission case.
+
+    The load of a bus at lead τ is the case's times `load_multiplier` times the forecast load scale; at
+    a feeder's bus it is the feeder's last reading times its multiplier times scale(τ) / scale(reading),
+    once every feeder there has reported (until then the case's). Transmission losses are spread over the
+    buses in proportion to load. Bus shunts and DC lines draw what the case says, always.
+    """
+
+    messaging: ClassVar[Literal["none", "agent", "carrier"]] = "agent"
+
+    class Config(Settings):
+        """Settings of the dispatch."""
+
+        case: NameOrFile = "case39"
+        """The transmission case, a MATPOWER name or file; filled in from `transmission`."""
+        interval: PositiveDuration = written("5 min")
+        """Time between dispatches."""
+        lookahead: PositiveDuration = written("4 h")
+        """How far the dispatch plans ahead, a multiple of `interval`."""
+        segments: int = Field(default=20, ge=1, le=1000)
+        """Pieces into which a quadratic cost is cut."""
+        ramp: float = Field(default=2.0, gt=0)
+        """Ramp limit of generators for which the case has none, in % of their capacity a minute (an assumption)."""
+        value_of_lost_load: Price | None = Field(default=10_000.0, gt=0)
+        """Price at which load is shed; none: never, a shortage then ends the run."""
+        line_limit_factor: float = Field(default=1.0, gt=0)
+        """Share of the branches' ratings that the dispatch may use [1]; case branches without one are unlimited."""
+        load_multiplier: float = Field(default=1.0, gt=0)
+        """Scales the case's loads [1]."""
+        storage: tuple[StorageUnit, ...] = ()
+        """Storages that the operator dispatches."""
+        costs: tuple[GeneratorCost, ...] = ()
+        """Marginal costs that replace the case's."""
+        demand_response: DemandResponse | None = None
+        """Requests to feeders when energy is dear; none: never."""
+        feeders: tuple[FeederAttachment, ...] = ()
+        """The feeders whose readings come in; filled in by the wiring."""
+        setpoints_to: str = "transmission"
+        """The federate whose generators take the set-points; filled in by the wiring."""
+        solve_guard: PositiveDuration = written("2 min")
+        """Wall time after which a solve ends the run; it never changes a solution."""
+
+        @model_validator(mode="after")
+        def _whole_intervals(self) -> Dispatch.Config:
+            if self.lookahead % self.interval:
+                raise ValueError(
+                    "lookahead must be a multiple of interval, got "
+                    f"{format_duration(self.lookahead)} and {format_duration(self.interval)}"
+                )
+            return self
+
+    config: Dispatch.Config
+
+    def __init__(self, config: Dispatch.Config, context: Context) -> None:
+        super().__init__(config, context)
+        try:
+            self._case = load_case(config.case)
+        except CaseError as error:
+            raise ConfigError("case", f"{error}.") from error
+        case = self._case
+        self._hours = look_ahead(config.interval * 1e-9, config.lookahead * 1e-9)
+        self._mean = _block_means(self._hours, config.interval)
+        self._network = _network(config, case)
+        self._feeder_bus = np.array(
+            [_position(case, f.bus, f"feeders.{number}.bus") for number, f in enumerate(config.feeders)], dtype=int
+        )
+        self._feeder_at_bus = np.zeros((len(config.feeders), len(case.buses)), dtype=bool)
+        self._feeder_at_bus[np.arange(len(config.feeders)), self._feeder_bus] = True
+        self._multiplier = np.array([feeder.multiplier for feeder in config.feeders])
+        self._feeder_index = {feeder.name: number for number, feeder in enumerate(config.feeders)}
+        self._asked = _asked_feeders(config, self._feeder_index)
+        self._load = case.buses.load.real * config.load_multiplier
+        self._fixed = case.buses.shunt.real - case.dc_injection().real
+        self._previous: Floats = np.full(len(case.generators), np.nan)
+        self._stored: Floats = np.array([unit.initial for unit in config.storage])
+        self._reading: Floats = np.full(len(config.feeders), np.nan)  # [MW]
+        self._read_at: Floats = np.full(len(config.feeders), -np.inf)  # [s]
+        self._scales: deque[tuple[float, float]] = deque(maxlen=512)  # [s], [1]: the scale at past dispatches
+        self._held_until: Floats = np.full(len(config.feeders), -np.inf)  # [s] demand response asked for
+        self._solver: RollingDispatch | None = None
+        self._solution: DispatchSolution | None = None
+
+    def ports(self) -> Sequence[Port]:
+        """Labels of buses, branches and generators are the case's."""
+        case, config = self._case, self.config
+        generator = {"generator": case.generators.label}
+        bus = {"bus": case.buses.label}
+        leads = np.arange(1, config.lookahead // config.interval + 1) * config.interval
+        lead = {"lead": tuple(format_duration(int(time)) for time in leads)}
+        ports = [
+            Port("load_scale", "1", "in", "system load over its reference", initial=1.0),
+            Port(
+                "load_scale_forecast",
+                "1",
+                "in",
+                "forecast of the load scale by lead; 0 where there is none: the load stays as it is",
+                lead,
+                initial=0.0,
+            ),
+            Port("losses", "MW", "in", "transmission losses", initial=0.0),
+            Port("generator_available", "1", "in", "1 where a generator can run", generator, initial=1.0),
+            Port(
+                "branch_available",
+                "1",
+                "in",
+                "1 where a branch can carry power",
+                {"branch": case.branches.label},
+                initial=1.0,
+            ),
+            Port("setpoint", "MW", "out", "active power asked of each generator", generator),
+            Port("lmp", "$/MWh", "out", "locational marginal price", bus),
+            Port("load_shed", "MW", "out", "load that the dispatch cannot serve", bus),
+            Port("cost", "$/h", "out", "cost of generation, storage cycling and lost load"),
+            Port("planned_load", "MW", "out", "load and losses for which the interval was dispatched"),
+            Port("dispatch_balance", "MW", "out", "generation + storage + shed - load", limit=1e-3),
+        ]
+        if config.storage:
+            storage = {"storage": tuple(unit.name for unit in config.storage)}
+            ports += [
+                Port("storage_power", "MW", "out", "discharging (positive) or charging of each storage", storage),
+                Port("storage_energy", "MWh", "out", "energy in each storage at the interval's start", storage),
+            ]
+        return ports
+
+    def start(self, folder: Path) -> None:
+        """Build the model once; Pyomo and HiGHS are imported here."""
+        self._refuse_islands()
+        try:
+            self._solver = RollingDispatch(
+                self._network,
+                self._hours,
+                value_of_lost_load=self.config.value_of_lost_load,
+                wall_seconds=self.config.solve_guard * 1e-9,
+            )
+        except DispatchError as error:
+            raise SolverError(str(error)) from error
+
+    def _refuse_islands(self) -> None:
+        """One price and one balance hold for one synchronous grid only."""
+        case, net = self._case, self._network
+        labels = island_labels(len(net.buses), net.from_bus, net.to_bus, case.branches.in_service)
+        count = labels.max() + 1
+        load = np.bincount(labels, np.maximum(case.buses.load.real, 0.0), count)
+        capacity = np.bincount(labels[net.generator_bus], net.p_max, count)
+        working = int(((load > 0.0) & (capacity > 0.0)).sum())
+        if working > 1:
+            raise SolverError(
+                f"{case.name} is {working} islands with load and generation, and the dispatch balances one. "
+                "Give each its own case and dispatch"
+            )
+
+    def next_time(self, time: Time) -> Time:
+        """The next interval's start."""
+        return (time // self.config.interval + 1) * self.config.interval
+
+    def solve(self, time: Time, inputs: Exchange) -> Exchange:
+        """Dispatch the interval that starts at `time`."""
+        if self._solver is None:
+            raise ContractError("dispatch: solve() was called before start()")
+        now = time / 1e9
+        self._scales.append((now, float(inputs.values["load_scale"].real)))
+        self._take_readings(inputs.messages)
+        try:
+            solution = self._solver.solve(
+                self._forecast(inputs),
+                generator_available=(inputs.values["generator_available"].real > 0.5)
+                & self._case.generators.in_service,
+                branch_available=(inputs.values["branch_available"].real > 0.5) & self._case.branches.in_service,
+                previous=self._previous,
+                stored=self._stored,
+            )
+        except DispatchError as error:
+            raise SolverError(str(error)) from error
+        self._solution = solution
+        values: dict[str, Array] = {
+            "setpoint": solution.power[0],
+            "lmp": solution.lmp[0],
+            "load_shed": solution.shed[0],
+            "cost": np.asarray(solution.cost[0]),
+            "planned_load": np.asarray(solution.load[0]),
+            "dispatch_balance": np.asarray(solution.mismatch[0]),
+        }
+        if self.config.storage:
+            values["storage_power"] = solution.discharge[0] - solution.charge[0]
+            values["storage_energy"] = self._stored
+        return Exchange(values, [*self._setpoints(time, inputs), *self._requests(time)])
+
+    def commit(self, time: Time) -> None:
+        """The interval's set-points and stored energy are where the next dispatch starts."""
+        if self._solution is not None:
+            self._previous = self._solution.power[0]
+            self._stored = np.clip(self._solution.energy[0], 0.0, self._network.storages.energy)
+            self._held_until[self._dear(time / 1e9)] = (time + self._request_duration) / 1e9
+
+    def close(self) -> None:
+        """Let go of HiGHS."""
+        self._solver = None
+
+    # ------------------------------------------------------------------ what the operator knows
+
+    def _take_readings(self, messages: Iterable[Message]) -> None:
+        """Keep the newest reading of each feeder; a network may deliver them out of order."""
+        for message in messages:
+            feeder = self._feeder_index.get(message.source.partition("/")[0])
+            if feeder is None or not {"power_MW", "time_s"} <= message.payload.keys():
+                raise ContractError(
+                    f"dispatch takes meter readings with power_MW and time_s from {', '.join(self._feeder_index)}; "
+                    f"got {sorted(message.payload)} from '{message.source}'"
+                )
+            if message.payload["time_s"] > self._read_at[feeder]:
+                self._read_at[feeder] = message.payload["time_s"]
+                self._reading[feeder] = message.payload["power_MW"]
+
+    def _forecast(self, inputs: Exchange) -> Floats:
+        """Load of each period and bus (T, n) [MW], losses included."""
+        now = float(inputs.values["load_scale"].real)
+        ahead = inputs.values["load_scale_forecast"].real
+        scale = self._mean @ np.r_[now, np.where(ahead > 0.0, ahead, now)]
+        load = scale[:, None] * self._load
+        past, scales = np.array(self._scales).T
+        then = np.interp(self._read_at, past, scales)
+        shape = np.where(then > 0.0, scale[:, None] / np.where(then > 0.0, then, 1.0), 1.0)
+        silent = np.isnan(self._reading)
+        at_bus = self._feeder_at_bus
+        metered = at_bus.any(axis=0) & ~at_bus[silent].any(axis=0)
+        load = np.where(metered, (shape * self._multiplier * np.nan_to_num(self._reading)) @ at_bus, load)
+        weight = np.maximum(load, 0.0)
+        share = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
+        forecast: Floats = load + share * float(inputs.values["losses"].real) + self._fixed
+        return forecast
+
+    # ------------------------------------------------------------------ what the operator says
+
+    def _setpoints(self, time: Time, inputs: Exchange) -> list[Message]:
+        """One message to each generator that can run."""
+        solution = self._solution
+        running = self._case.generators.in_service & (inputs.values["generator_available"].real > 0.5)
+        if solution is None:
+            return []
+        return [
+            Message(
+                self.context.name,
+                f"{self.config.setpoints_to}/{self._case.generators.label[position]}",
+                time,
+                {"setpoint_MW": float(solution.power[0, position])},
+            )
+            for position in np.flatnonzero(running).tolist()
+        ]
+
+    @property
+    def _request_duration(self) -> Time:
+        return 0 if self.config.demand_response is None else self.config.demand_response.duration
+
+    def _dear(self, now: float) -> NDArray[np.int64]:
+        """The feeders to ask for demand response at `now` [s]: dear or short, and not asked already."""
+        response, solution = self.config.demand_response, self._solution
+        if response is None or solution is None:
+            return np.zeros(0, dtype=np.int64)
+        bus = self._feeder_bus[self._asked]
+        dear = (solution.lmp[0, bus] >= response.price_threshold) | (solution.shed[0, bus] > 0.0)
+        asked: NDArray[np.int64] = self._asked[dear & (self._held_until[self._asked] <= now)]
+        return asked
+
+    def _requests(self, time: Time) -> list[Message]:
+        response = self.config.demand_response
+        if response is None:
+            return []
+        until = (time + response.duration) / 1e9
+        return [
+            Message(
+                self.context.name,
+                self.config.feeders[feeder].name,
+                time,
+                {"thermostat_offset_degC": response.offset, "until_s": until},
+            )
+            for feeder in self._dear(time / 1e9).tolist()
+        ]
+
+
+def _block_means(hours: Floats, interval: Time) -> Floats:
+    """Weights (T, 1 + leads) that average a curve, linear between now and the leads, over each period."""
+    length = np.rint(hours * H / interval).astype(int)
+    end = np.cumsum(length)
+    weights = np.zeros((len(length), end[-1] + 1))
+    for row, (first, last, count) in enumerate(zip(end - length, end, length, strict=True)):
+        weights[row, first : last + 1] = 1.0 / count
+        weights[row, [first, last]] = 0.5 / count
+    return weights
+
+
+def _position(case: TransmissionCase, bus: str, field: str) -> int:
+    try:
+        return case.bus_position(bus)
+    except CaseError as error:
+        raise ConfigError(field, f"{error}.") from error
+
+
+def _asked_feeders(config: Dispatch.Config, index: dict[str, int]) -> NDArray[np.int64]:
+    """Positions of the feeders that demand response asks. Raises ConfigError."""
+    response = config.demand_response
+    if response is None or response.feeders is None:
+        return np.arange(len(config.feeders))
+    for number, name in enumerate(response.feeders):
+        if name not in index:
+            known = ", ".join(index) or "none"
+            raise ConfigError(
+                f"demand_response.feeders.{number}",
+                f"there is no attached feeder '{name}'.",
+                f"Attached feeders: {known}.",
+            )
+    return np.array([index[name] for name in response.feeders], dtype=np.int64)
+
+
+def _network(config: Dispatch.Config, case: TransmissionCase) -> DispatchNetwork:
+    """The case in the solver's terms. Raises ConfigError."""
+    generators, branches = case.generators, case.branches
+    lowest = np.where(generators.in_service, generators.lowest_active, 0.0)
+    highest = np.where(generators.in_service, generators.highest_active, 0.0)
+    capacity = np.maximum(np.abs(lowest), np.abs(highest))
+    default = np.where(capacity > 0.0, config.ramp / 100.0 * capacity, np.inf)
+    polynomial, points = _costs(config, generators)
+    try:
+        return DispatchNetwork(
+            buses=case.buses.label,
+            branches=branches.label,
+            generators=generators.label,
+            base_mva=case.base_mva,
+            from_bus=branches.from_bus,
+            to_bus=branches.to_bus,
+            reactance=branches.reactance,
+            tap=branches.ratio,
+            shift=branches.shift,
+            rating=np.where(branches.rating > 0.0, branches.rating * config.line_limit_factor, np.inf),
+            generator_bus=generators.bus,
+            p_min=lowest,
+            p_max=highest,
+            ramp=np.where(np.isfinite(generators.ramp), generators.ramp, default),
+            costs=cost_curves(polynomial, points, lowest, highest, config.segments),
+            storages=_storages(config, case),
+        )
+    except ValueError as error:
+        raise ConfigError("case", f"{case.name} cannot be dispatched: {error}.", "Correct the case.") from error
+
+
+def _costs(config: Dispatch.Config, generators: Generators) -> tuple[Floats, Floats]:
+    """Polynomial (G, 3) and piecewise (G, P, 2) costs with the overrides. Raises ConfigError."""
+    known = generators.costs
+    polynomial = np.full((len(generators), 3), np.nan) if known is None else known.polynomial.copy()
+    points = np.zeros((len(generators), 0, 2)) if known is None else known.points.copy()
+    place = {label: position for position, label in enumerate(generators.label)}
+    for number, cost in enumerate(config.costs):
+        if cost.generator not in place:
+            raise ConfigError(
+                f"costs.{number}.generator",
+                f"the case has no generator '{cost.generator}'.",
+                f"It has: {', '.join(generators.label[:20])}.",
+            )
+        polynomial[place[cost.generator]] = 0.0, cost.price, 0.0
+        points[place[cost.generator]] = np.nan
+    without = np.isnan(polynomial).any(axis=1) & generators.in_service
+    if without.any():
+        names = ", ".join(np.array(generators.label)[without][:5])
+        raise ConfigError(
+            "costs", f"the case has no costs, and none are given for generators {names}.", "Give a price for each."
+        )
+    return np.nan_to_num(polynomial), points
+
+
+def _storages(config: Dispatch.Config, case: TransmissionCase) -> Storages:
+    units = config.storage
+    names = [unit.name for unit in units]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise ConfigError(f"storage.{number}.name", f"'{name}' is there twice.", "Choose another name.")
+
+    def column(values: Iterable[Any]) -> Floats:
+        return np.array(list(values), dtype=float)
+
+    return Storages(
+        bus=np.array([_position(case, unit.bus, f"storage.{i}.bus") for i, unit in enumerate(units)], dtype=np.int64),
+        power=column(unit.power for unit in units),
+        energy=column(unit.energy for unit in units),
+        efficiency=column(unit.efficiency for unit in units),
+        final_energy=column(unit.target for unit in units),
+        terminal_value=column(unit.terminal_value for unit in units),
+        cycle_cost=column(unit.cycle_cost for unit in units),
+    )
