@@ -1,0 +1,1 @@
+"""What a user launches: command line, report, comparison, and the scenarios that come with the project."""

@@ -19,7 +19,7 @@ import psutil
 from helics.capi import ffi, helicsErrorInitialize, loadSym
 
 from cosim.contract import Array, Federate, Message, Port, Time
-from cosim.errors import MachineError
+from cosim.errors import ContractError, MachineError
 from cosim.federation import SLOT, FederateSpec, Federation
 
 CORE_TYPE = "tcpss"
@@ -194,6 +194,9 @@ class Connection:
         """Send messages: an agent's to the carrier, the carrier's to the agent that each is for."""
         for message in messages:
             key = message.destination.partition("/")[0] if "carrier" not in self._endpoints else "carrier"
+            if key not in self._endpoints:
+                agents = ", ".join(self._endpoints)
+                raise ContractError(f"{message.source} sent a message to '{key}', which is no agent; agents: {agents}")
             data = json.dumps(asdict(message)).encode()
             helics.helicsEndpointSendBytes(self._endpoints[key], data)
 
@@ -206,10 +209,6 @@ class Connection:
                 found.append(Message(**json.loads(helics.helicsMessageGetBytes(raw))))
                 helics.helicsMessageFree(raw)
         return found
-
-    def agents(self) -> set[str]:
-        """Whom the carrier can deliver to."""
-        return set(self._endpoints)
 
     def leave(self) -> None:
         """Leave the federation in good order."""

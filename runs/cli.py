@@ -1,0 +1,230 @@
+"""The command line: `cosim run|validate|wire|compare|report|list|schema|replay`.
+
+Exit codes: 0 good; 1 the run failed or cannot be trusted; 2 the input was wrong; 130 interrupted. Results go to
+standard output, progress and errors to standard error; `--json` prints one object. Imports are late, so that
+`--help` and `validate` stay quick.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from cosim.simulation import Run
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Power-system co-simulation with a verdict that can be trusted.",
+)
+
+ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="A scenario file (YAML).")]
+RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one machine-readable object.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the results; by default results/NAME.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run's folder.")]
+NoReport = Annotated[bool, typer.Option("--no-report", help="Do not write report.html.")]
+
+
+@app.command()
+def run(
+    scenario: ScenarioFile,
+    out: Out = None,
+    baseline: Annotated[bool, typer.Option(help="Run the undisturbed twin beside it.")] = True,
+    seed: Annotated[int | None, typer.Option(help="Use another seed than the scenario's.")] = None,
+    overwrite: Overwrite = False,
+    no_report: NoReport = False,
+    as_json: Json = False,
+) -> None:
+    """Run a scenario (beside its undisturbed twin), judge it, and leave a folder with results and report."""
+    import cosim
+    from runs.progress import show_progress
+
+    loaded = cosim.load(scenario)
+    if seed is not None:
+        loaded = loaded.update(seed=seed)
+    with show_progress(quiet=as_json) as progress:
+        finished = cosim.run(loaded, out, baseline=baseline, overwrite=overwrite, progress=progress)
+    _finish(finished, no_report=no_report, as_json=as_json)
+
+
+def _finish(finished: Run, *, no_report: bool, as_json: bool, extra: dict[str, Any] | None = None) -> None:
+    """Report on a run and exit by its verdict."""
+    from runs.report import write_report
+    from runs.summary import print_summary, summarise
+
+    report = None if no_report else write_report(finished)
+    summary = summarise(finished)
+    if as_json:
+        shown = {"folder": str(finished.folder), "report": report and str(report), **summary.model_dump(mode="json")}
+        _print_json(shown | (extra or {}))
+    else:
+        print_summary(summary, _console())
+        _console().print(f"Results: {finished.folder}" + (f"   Report: {report}" if report else ""), highlight=False)
+    if not finished.trustworthy:
+        fault = finished.verdict.fault or (finished.baseline and finished.baseline.verdict.fault)
+        _complain(fault or "the run cannot be trusted; see the failed checks above and in verdict.json")
+        raise typer.Exit(1)
+
+
+@app.command()
+def validate(scenario: ScenarioFile, as_json: Json = False) -> None:
+    """Check a scenario completely, without running it."""
+    import cosim
+
+    federation = cosim.wire(cosim.load(scenario))
+    if as_json:
+        _print_json({"valid": True, "scenario": federation.scenario, "federates": len(federation.federates)})
+    else:
+        print(f"{scenario}: good ({len(federation.federates)} federates, {len(federation.links)} links)")
+
+
+@app.command()
+def wire(scenario: ScenarioFile, as_json: Json = False) -> None:
+    """Print the federation that a scenario expands to: federates, ports, links, units, steps."""
+    import cosim
+    from runs.wire_tables import print_federation
+
+    federation = cosim.wire(cosim.load(scenario))
+    if as_json:
+        _print_json(json.loads(federation.model_dump_json()))
+    else:
+        print_federation(federation, _console())
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="DIR_A", help="The folder of a run.")],
+    second: Annotated[Path, typer.Argument(metavar="DIR_B", help="The folder of another run.")],
+    as_json: Json = False,
+) -> None:
+    """Compare two runs, variable by variable."""
+    import cosim
+    from runs.compare import compare as compare_runs
+    from runs.compare import print_comparison
+
+    comparison = compare_runs(cosim.open(first), cosim.open(second))
+    if as_json:
+        _print_json(comparison.model_dump(mode="json"))
+    else:
+        print_comparison(comparison, _console())
+
+
+@app.command()
+def report(
+    folder: RunFolder,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Where to write it; by default in the folder.")
+    ] = None,
+) -> None:
+    """Write a run's report.html (again)."""
+    import cosim
+    from runs.report import write_report
+
+    print(write_report(cosim.open(folder), out))
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """List what there is to use: scenarios, federates, perturbations."""
+    from runs.catalogue import catalogue, print_catalogue
+
+    if as_json:
+        _print_json(catalogue())
+    else:
+        print_catalogue(_console())
+
+
+@app.command()
+def schema(
+    kind: Annotated[
+        str | None, typer.Argument(help="A federate kind or perturbation; without it, the scenario.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Print the settings of a scenario, a federate kind or a perturbation."""
+    from runs.reference import json_schema, reference
+
+    if as_json:
+        _print_json(json_schema(kind))
+    else:
+        print(reference(kind))
+
+
+@app.command()
+def replay(folder: RunFolder, out: Out = None, overwrite: Overwrite = False, as_json: Json = False) -> None:
+    """Run again what made a run, and say whether the results are bit-identical."""
+    from cosim.simulation import replay as replay_run
+    from runs.progress import show_progress
+
+    target = out or folder.with_name(folder.name + "-replay")
+    with show_progress(quiet=as_json) as progress:
+        again, same = replay_run(folder, target, overwrite=overwrite, progress=progress)
+    if as_json:
+        _print_json({"identical": same, "folder": str(again.folder), "digest": again.manifest["digest"]})
+    elif same:
+        print(f"bit-identical: {folder} and {again.folder}, digest {again.manifest['digest'][:16]}")
+    if not same:
+        _complain(f"the results differ; see `cosim compare {folder} {again.folder}`")
+        raise typer.Exit(1)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
+
+
+def _complain(text: str) -> None:
+    print(f"cosim: {text}", file=sys.stderr)
+
+
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM end a run as orderly as Ctrl-C does."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    yield
+
+
+def main() -> None:
+    """Run the command line and exit; every error of the project is one message on standard error."""
+    from cosim.errors import CosimError
+
+    try:
+        with _terminate_as_interrupt():
+            app(standalone_mode=False)
+    except CosimError as error:
+        _complain(str(error))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _complain("interrupted; every process of the run was ended")
+        sys.exit(130)
+    except typer.Exit as error:
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
