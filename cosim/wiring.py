@@ -174,8 +174,8 @@ def _common_knowledge(scenario: Scenario) -> dict[str, Any]:
     }
     if scenario.transmission is not None:
         known["setpoints_to"] = "transmission"
-        if "case" in scenario.transmission.settings:
-            known["case"] = scenario.transmission.settings["case"]
+        shared = ("case", "load_multiplier")
+        known |= {key: value for key, value in scenario.transmission.settings.items() if key in shared}
     if scenario.dispatch is not None:
         known["meter_to"] = "dispatch"
     return known

@@ -116,3 +116,10 @@ def _type(entry: dict[str, Any]) -> str:
 def _bounds(entry: dict[str, Any]) -> list[float]:
     keys = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
     return [entry[key] for key in keys if isinstance(entry.get(key), int | float)]
+
+
+if __name__ == "__main__":
+    import sys
+    from pathlib import Path
+
+    Path(sys.argv[1]).write_text(whole_reference(), encoding="utf-8")

@@ -89,13 +89,15 @@ class Recorder:
             shape=(0, *shape),
             chunks=(self._chunk, *shape),
             dtype=dtype,
+            fill_value=None,  # a fill value would turn equal data, such as the time 0, into missing values
             attributes=attributes | {DIMENSIONS: ["time", *coordinates]},
         )
 
     def _labels(self, target: Any, dimension: str, labels: list[str]) -> None:
         width = max((len(label) for label in labels), default=1)
         data = np.array(labels, dtype=f"U{max(1, width)}")
-        target.create_array(dimension, data=data, attributes={"long_name": dimension, DIMENSIONS: [dimension]})
+        attributes = {"long_name": dimension, DIMENSIONS: [dimension]}
+        target.create_array(dimension, data=data, fill_value=None, attributes=attributes)
 
     def _write_coupling(self) -> None:
         """The mismatch of each boundary link: what the destination used against what then held at the source."""
@@ -137,4 +139,5 @@ class Recorder:
 
     def _filled(self, target: Any, name: str, data: Any, attributes: dict[str, Any]) -> None:
         if data.size:
-            target.create_array(name, data=data, attributes=attributes | {DIMENSIONS: ["time"]})
+            attributes = attributes | {DIMENSIONS: ["time"]}
+            target.create_array(name, data=data, fill_value=None, attributes=attributes)

@@ -1,0 +1,37 @@
+# Four verbs, the same on a laptop and in CI. Each does its own set-up in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SCENARIO ?= runs/scenarios/heat_wave_neighbourhood.yaml
+
+.PHONY: run test test-all check bench docs clean
+
+run: $(READY)  ## run the default scenario and write its report
+	$(BIN)/cosim run $(SCENARIO)
+
+test: $(READY)  ## the fast tests
+	$(BIN)/python -m pytest -n 2 -m "not long"
+
+test-all: $(READY)  ## every test, the long ones too
+	$(BIN)/python -m pytest -n 2
+
+check: $(READY)  ## style, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## speed and memory, as ratios; figures go to docs/performance.md
+	$(BIN)/python -m benchmarks
+
+docs: $(READY)  ## the pages that are made from the code
+	$(BIN)/python -m runs.reference docs/scenario_reference.md
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) results .pytest_cache .mypy_cache .ruff_cache .hypothesis
