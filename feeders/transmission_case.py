@@ -447,12 +447,18 @@ def to_pandapower(case: TransmissionCase) -> Any:
     """A `pandapower.pandapowerNet` of `case`, the reference solver's form; bus index = position.
 
     pandapower misreads transformers that run from low to high voltage (its issue #2409), so these
-    are turned round first. DC lines become static generators. Importing pandapower takes seconds.
+    are turned round first. Of several generators at a bus it makes the first one regulate, even if
+    that one is out of service, with its own set-point: so those in service come first, all with the
+    set-point of the last one, as in MATPOWER. DC lines become negative load. A transformer with
+    positive charging (case2383wp) is not exact. Importing pandapower takes seconds.
     """
     from pandapower.converter.pypower import from_ppc
 
     case = turned_to_high_voltage(case)
     buses, branches, generators = case.buses, case.branches, case.generators
+    setpoint = np.zeros(len(buses))
+    setpoint[generators.bus] = generators.voltage_setpoint
+    setpoint[generators.bus[generators.in_service]] = generators.voltage_setpoint[generators.in_service]
     bus = np.column_stack(
         [
             np.arange(len(buses)),
@@ -493,12 +499,13 @@ def to_pandapower(case: TransmissionCase) -> Any:
             generators.power.imag,
             generators.highest_reactive,
             generators.lowest_reactive,
-            generators.voltage_setpoint,
+            setpoint[generators.bus],
             np.full(len(generators), case.base_mva),
             generators.in_service,
             generators.highest_active,
             generators.lowest_active,
         ]
     )
+    gen = gen[np.argsort(~generators.in_service, kind="stable")]
     ppc = {"version": "2", "baseMVA": case.base_mva, "bus": bus, "branch": branch, "gen": gen}
     return from_ppc(ppc, f_hz=60.0, validate_conversion=False)
