@@ -22,7 +22,7 @@ from cosim.contract import Array, Federate, Message, Port, Time
 from cosim.errors import ContractError, MachineError
 from cosim.federation import SLOT, FederateSpec, Federation
 
-CORE_TYPE = "tcpss"
+CORE_TYPE = "zmqss"
 _MAX_SIZE = 16_777_216  #: [B] the largest message; the default of 4096 drops the connection
 _NETWORK = f"--maxsize={_MAX_SIZE} --loglevel=no_print --terminate_on_error --tick=2s --timeout=10s"
 

@@ -29,6 +29,7 @@ from cosim.engine.status import Phase, StatusTable
 from cosim.errors import ContractError, CosimError
 from cosim.federation import MAIN_PROCESS, SLOT, FederateSpec, Federation, IterationGroup, LinkSpec
 
+MOST_AHEAD = 200  #: base steps that a federate may be ahead of the last one
 LEAVE_WITHIN = 5.0  #: [s] to take leave of the broker at the end
 
 
@@ -94,6 +95,9 @@ class Stepper:
 
     def _wait(self, until: Time) -> None:
         self.status.enter(self.spec.name, Phase.WAITING)
+        # A source of data that waits for nobody would fill the memory with values that nobody has read yet.
+        while self.time - self.status.rows["time"].min() > MOST_AHEAD * self.federation.step:
+            clock.sleep(0.002)
         self.connection.request(until)
         self.status.enter(self.spec.name, Phase.COMPUTING, self.time)
 
