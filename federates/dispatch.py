@@ -115,8 +115,9 @@ class Dispatch(Federate):
 
     The load of a bus at lead τ is the case's times `load_multiplier` times the forecast load scale; at
     a feeder's bus it is the feeder's last reading times its multiplier times scale(τ) / scale(reading),
-    once every feeder there has reported (until then the case's). Transmission losses are spread over the
-    buses in proportion to load. Bus shunts and DC lines draw what the case says, always.
+    once every feeder there has reported (until then the case's). Transmission losses, those of shunts
+    included, are the last known ones, spread over the buses in proportion to load. DC lines carry what
+    the case says, always.
     """
 
     messaging: ClassVar[Literal["none", "agent", "carrier"]] = "agent"
@@ -183,7 +184,7 @@ class Dispatch(Federate):
         self._feeder_index = {feeder.name: number for number, feeder in enumerate(config.feeders)}
         self._asked = _asked_feeders(config, self._feeder_index)
         self._load = case.buses.load.real * config.load_multiplier
-        self._fixed = case.buses.shunt.real - case.dc_injection().real
+        self._dc_injection = case.dc_injection().real
         self._previous: Floats = np.full(len(case.generators), np.nan)
         self._stored: Floats = np.array([unit.initial for unit in config.storage])
         self._reading: Floats = np.full(len(config.feeders), np.nan)  # [MW]
@@ -339,7 +340,9 @@ class Dispatch(Federate):
         load = np.where(metered, (shape * self._multiplier * np.nan_to_num(self._reading)) @ at_bus, load)
         weight = np.maximum(load, 0.0)
         share = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
-        forecast: Floats = load + share * float(inputs.values["losses"].real) + self._fixed
+        # the losses that arrive hold those of DC lines, which their two injections hold already
+        losses = max(float(inputs.values["losses"].real) + float(self._dc_injection.sum()), 0.0)
+        forecast: Floats = load + share * losses - self._dc_injection
         return forecast
 
     # ------------------------------------------------------------------ what the operator says

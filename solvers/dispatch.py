@@ -10,7 +10,8 @@ Minimise generation cost + value of lost load × shedding over the look-ahead, s
 
 and bounds on power, storage and shedding. The LMP of bus b is (λ_t + Σ_l μ_lt PTDF_lb) / hours_t:
 the cost of 1 MW more load there, as a dual is the change of cost per change of right-hand side
-(Wood, Wollenberg and Sheblé, *Power Generation, Operation, and Control*, 3rd ed., chapter 8).
+(Wood, Wollenberg and Sheblé, *Power Generation, Operation, and Control*, 3rd ed., chapter 8). It is
+capped at the value of lost load, since that MW could be shed as well.
 
 Lines and shedding enter only where they matter. After each solve all branch flows are computed, and
 the violated (line, period) pairs become rows that stay for later solves; shedding at a bus becomes a
@@ -30,7 +31,7 @@ because Pyomo updates and reads one Python object per bound while the solve itse
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -212,7 +213,7 @@ def _piecewise(own: FloatArray, p_min: float, p_max: float) -> tuple[float, Floa
     """Cost at p_min, widths and slopes between the limits of one piecewise linear cost (P, 2)."""
     megawatt, cost = _convex_envelope(own).T
     slopes = np.diff(cost) / np.diff(megawatt) if len(megawatt) > 1 else np.zeros(1)
-    inner = megawatt[(megawatt > p_min) & (megawatt < p_max)]
+    inner = megawatt[1:-1][(megawatt[1:-1] > p_min) & (megawatt[1:-1] < p_max)]
     edges = np.r_[p_min, inner, p_max]
     middle = (edges[1:] + edges[:-1]) / 2
     slope = slopes[np.clip(np.searchsorted(megawatt, middle) - 1, 0, len(slopes) - 1)]
@@ -596,7 +597,9 @@ class RollingDispatch:
             len(self._line),
             len(self._shed_bus),
         )
-        return DispatchSolution(**{**vars(solution), "stats": stats})
+        if self.value_of_lost_load is not None:
+            solution = replace(solution, lmp=np.minimum(solution.lmp, self.value_of_lost_load))
+        return replace(solution, stats=stats)
 
     def _refuse_lost_load(self, lost: FloatArray) -> None:
         buses = np.flatnonzero((lost > 0.0).any(axis=0))
