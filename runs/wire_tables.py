@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cosim.contract import Federate, Port
@@ -23,7 +24,7 @@ def print_federation(federation: Federation, console: Console) -> None:
     for spec in federation.federates:
         federate = federation.build(spec)
         repeats = "" if spec.group is None else f"in group {spec.group}"
-        federates.add_row(str(spec.slot), spec.name, spec.kind, spec.process, _step(federate), repeats)
+        federates.add_row(str(spec.slot), spec.name, Path(spec.kind).name, spec.process, _step(federate), repeats)
         for port in federate.ports():
             ports.add_row(f"{spec.name}.{port.name}", port.direction, port.unit, _shape(port), port.title)
     links = Table(Column("from", no_wrap=True), Column("to", no_wrap=True), "gain", "when", "tolerance", title="Links", title_justify="left")
