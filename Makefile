@@ -27,6 +27,7 @@ bench: $(READY)  ## speed and memory, as ratios; figures go to docs/performance.
 
 docs: $(READY)  ## the pages that are made from the code
 	$(BIN)/python -m runs.reference docs/scenario_reference.md
+	$(BIN)/python docs/fill.py docs/*.md
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
