@@ -164,9 +164,7 @@ def load_feeder(name: str) -> PublishedFeeder:
 
     """
     if name not in available_feeders():
-        raise FeederTableError(
-            f"there is no published feeder '{name}'; there are: {', '.join(available_feeders())}"
-        )
+        raise FeederTableError(f"there is no published feeder '{name}'; there are: {', '.join(available_feeders())}")
     folder = TABLES / name
     feeder = PublishedFeeder(
         name=name,
@@ -243,9 +241,7 @@ def with_lumped_distributed_loads(feeder: PublishedFeeder) -> PublishedFeeder:
     return lumped
 
 
-def _lump(
-    feeder: PublishedFeeder, a: str, b: str, delta: bool, model: str, power: Complexes
-) -> PublishedFeeder:
+def _lump(feeder: PublishedFeeder, a: str, b: str, delta: bool, model: str, power: Complexes) -> PublishedFeeder:
     lines, nodes, loads = feeder.lines, feeder.nodes, feeder.spot_loads
     segments = list(zip(lines.from_node, lines.to_node, strict=True))
     if (a, b) not in segments:

@@ -1,0 +1,299 @@
+"""A population of homes, drawn from stated distributions, as a struct of arrays.
+
+Every property of a home is a quantile of a uniform number of its own: home k gets row k of one matrix of
+uniform numbers. So the first ten of 1,000 homes are the same as the ten of 10, and a larger share of
+owners keeps every owner of the smaller share; two scenarios then differ by what was changed alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+#: Lights, plugs and appliances without water heater and HVAC: mean of 24 hours is 1. Sum of the weekday,
+#: April to September shapes of Pratt et al., "Metered end-use consumption and load shapes from the ELCAP
+#: residential sample of existing homes in the Pacific Northwest", Energy and Buildings 19 (1993) 179-193,
+#: as tabulated in GridLAB-D's `elcap1990.h`.
+PLUG_SHAPE = (
+    *(0.81, 0.74, 0.70, 0.69, 0.69, 0.74, 0.85, 0.94, 0.98, 1.01, 1.03, 1.04),
+    *(1.04, 1.02, 1.01, 1.02, 1.09, 1.20, 1.24, 1.22, 1.29, 1.39, 1.28, 1.00),
+)
+#: Hot-water use: mean of 24 hours is 1; the water heaters' shape of the same source.
+WATER_SHAPE = (
+    *(0.45, 0.34, 0.28, 0.26, 0.32, 0.55, 1.09, 1.62, 1.64, 1.62, 1.51, 1.30),
+    *(1.15, 1.04, 0.92, 0.87, 0.92, 1.11, 1.28, 1.28, 1.26, 1.28, 1.17, 0.79),
+)
+#: GridLAB-D's levels of thermal integrity (insulation, windows, air leakage), from the worst.
+INTEGRITY = ("VERY_LITTLE", "LITTLE", "BELOW_NORMAL", "NORMAL", "ABOVE_NORMAL", "GOOD", "VERY_GOOD")
+
+
+class HomesError(ValueError):
+    """A distribution's parameter is outside its range."""
+
+
+@dataclass(frozen=True)
+class HomeDistributions:
+    """What homes are drawn from.
+
+    "(assumed)" marks a value for which no open measurement is cited; it is there to be changed.
+    """
+
+    cooling_share: float = 0.95  #: homes with central air conditioning; hot climate (assumed)
+    water_heater_share: float = 0.5  #: homes with an electric storage water heater (assumed)
+    ev_share: float = 0.3  #: homes with an electric vehicle (assumed)
+    pv_share: float = 0.3  #: homes with rooftop PV (assumed)
+    battery_share: float = 0.4  #: share of the homes with PV that have a battery too (assumed)
+
+    floor_area_median: float = 170.0  #: [m2] (assumed)
+    floor_area_spread: float = 0.30  #: standard deviation of the logarithm (assumed)
+    integrity_weights: tuple[float, ...] = (
+        0.03,
+        0.10,
+        0.20,
+        0.32,
+        0.20,
+        0.10,
+        0.05,
+    )  #: of INTEGRITY (assumed)
+    cop_mean: float = 3.3  #: cooling COP at 35 degC (assumed)
+    cop_spread: float = 0.4
+    oversizing_max: float = 0.3  #: air conditioners are up to this share larger than designed (assumed)
+
+    cooling_setpoint_mean: float = 24.0  #: [degC] (assumed)
+    cooling_setpoint_spread: float = 1.2  #: [degC]
+    heating_setpoint: float = 18.0  #: [degC] (assumed)
+    deadband: float = 1.1  #: whole width [degC]; GridLAB-D's default of 2 degF
+
+    plug_power_median: float = 0.55  #: mean over the day [kW] (assumed)
+    plug_power_spread: float = 0.35  #: standard deviation of the logarithm
+    water_volume_median: float = 190.0  #: [L], 50 US gallons (assumed)
+    water_setpoint_mean: float = 52.0  #: [degC] (assumed)
+    water_setpoint_spread: float = 3.0  #: [degC]
+    water_draw_median: float = 170.0  #: [L/day] of hot water (assumed)
+    water_draw_spread: float = 0.4  #: standard deviation of the logarithm
+    water_power: float = 4.5  #: heating element [kW]
+
+    # Private sessions of 6 to 24 h that begin after noon: Sorensen et al., Data in Brief 36 (2021) 107105,
+    # DOI 10.1016/j.dib.2021.107105 (2,885 sessions in Trondheim); the charger is that paper's 7.2 kW.
+    ev_power: float = 7.2  #: [kW]
+    ev_arrival_mean: float = 18.9  #: [h]
+    ev_arrival_spread: float = 2.7  #: [h]
+    ev_departure_mean: float = 8.3  #: [h]
+    ev_departure_spread: float = 1.6  #: [h]
+    ev_energy_median: float = 10.8  #: per session [kWh]
+    ev_energy_spread: float = 0.71  #: standard deviation of the logarithm
+    ev_battery: float = 60.0  #: largest energy that a vehicle can be short of [kWh] (assumed)
+
+    pv_power_min: float = 3.0  #: [kW] (assumed)
+    pv_power_max: float = 8.0  #: [kW] (assumed)
+    pv_tilt_mean: float = 22.5  #: [deg], a common roof pitch (assumed)
+    pv_azimuth_spread: float = 45.0  #: standard deviation from facing the equator [deg] (assumed)
+    battery_power: float = 5.0  #: [kW]
+    battery_energy: float = 13.5  #: [kWh], usable
+
+    def __post_init__(self) -> None:
+        shares = [f.name for f in fields(self) if f.name.endswith("_share")]
+        for name in shares:
+            if not 0 <= getattr(self, name) <= 1:
+                raise HomesError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+        for name in (f.name for f in fields(self) if f.name not in shares):
+            values = np.atleast_1d(getattr(self, name))
+            if not (np.isfinite(values).all() and (values >= 0).all()):
+                raise HomesError(f"{name} must be finite and not negative, got {getattr(self, name)}")
+        if len(self.integrity_weights) != len(INTEGRITY) or sum(self.integrity_weights) <= 0:
+            raise HomesError(f"integrity_weights must be {len(INTEGRITY)} weights, for {', '.join(INTEGRITY)}")
+        if self.deadband <= 0 or self.heating_setpoint + 2 * self.deadband >= self.cooling_setpoint_mean:
+            raise HomesError(
+                "deadband must be above 0 and heating_setpoint at least two deadbands below "
+                f"cooling_setpoint_mean, got {self.deadband}, {self.heating_setpoint} and "
+                f"{self.cooling_setpoint_mean}"
+            )
+        if self.pv_power_max < self.pv_power_min:
+            raise HomesError(f"pv_power_max must be at least pv_power_min, got {self.pv_power_max}")
+
+
+@dataclass(frozen=True)
+class Homes:
+    """(homes,) arrays. What a home does not have, has power 0."""
+
+    floor_area: Floats  #: [m2]
+    integrity: NDArray[np.int64]  #: index into INTEGRITY
+    cooling: Bools  #: has an air conditioner
+    cop: Floats  #: cooling COP at 35 degC
+    oversizing: Floats  #: share by which the air conditioner is larger than designed
+    cooling_setpoint: Floats  #: [degC]
+    heating_setpoint: Floats  #: [degC]
+    deadband: Floats  #: [degC]
+    temperature: Floats  #: indoors at the start [degC]
+    plug_power: Floats  #: mean over the day [kW]
+    schedule_skew: Floats  #: the home's day is this much later than the mean home's [s], whole minutes
+    water_power: Floats  #: heating element [kW]
+    water_volume: Floats  #: [L]
+    water_setpoint: Floats  #: [degC]
+    water_temperature: Floats  #: at the start [degC]
+    water_draw: Floats  #: [L/day]
+    ev_power: Floats  #: charger [kW]
+    ev_arrival: Floats  #: time of day [h]
+    ev_departure: Floats  #: time of day [h]
+    ev_energy: Floats  #: driven each day [kWh]
+    ev_battery: Floats  #: [kWh]
+    pv_power: Floats  #: at standard test conditions [kW]
+    pv_tilt: Floats  #: [deg]
+    pv_azimuth: Floats  #: from facing the equator, westwards positive [deg]
+    battery_power: Floats  #: [kW]
+    battery_energy: Floats  #: [kWh]
+    battery_charge: Floats  #: state of charge at the start [1]
+
+    def __len__(self) -> int:
+        return len(self.floor_area)
+
+
+def draw_homes(count: int, distributions: HomeDistributions, generator: np.random.Generator) -> Homes:
+    """Draw `count` homes; see the module's docstring for how draws relate."""
+    if count < 1:
+        raise HomesError(f"the number of homes must be at least 1, got {count}")
+    d = distributions
+    column = iter(generator.random((count, 24)).T)
+
+    def uniform(low: float, high: float) -> Floats:
+        values: Floats = low + (high - low) * next(column)
+        return values
+
+    def normal(mean: float, spread: float) -> Floats:
+        return mean + spread * normal_quantile(next(column))
+
+    def lognormal(median: float, spread: float) -> Floats:
+        values: Floats = median * np.exp(spread * normal_quantile(next(column)))
+        return values
+
+    def owners(share: float) -> Bools:
+        has: Bools = next(column) < share
+        return has
+
+    cooling = owners(d.cooling_share)
+    heater = owners(d.water_heater_share)
+    vehicle = owners(d.ev_share)
+    solar = owners(d.pv_share)
+    battery = owners(d.battery_share) & solar
+    setpoint = np.clip(
+        normal(d.cooling_setpoint_mean, d.cooling_setpoint_spread),
+        d.heating_setpoint + 2 * d.deadband,
+        d.cooling_setpoint_mean + 3 * d.cooling_setpoint_spread,
+    )
+    weights = np.cumsum(d.integrity_weights) / sum(d.integrity_weights)
+    return Homes(
+        floor_area=np.clip(lognormal(d.floor_area_median, d.floor_area_spread), 40.0, 600.0),
+        integrity=np.minimum(np.searchsorted(weights, next(column), side="right"), len(INTEGRITY) - 1),
+        cooling=cooling,
+        cop=np.clip(normal(d.cop_mean, d.cop_spread), 1.5, 6.0),
+        oversizing=uniform(0.0, d.oversizing_max),
+        cooling_setpoint=setpoint,
+        heating_setpoint=np.full(count, d.heating_setpoint),
+        deadband=np.full(count, d.deadband),
+        # Anywhere in the deadband, so that the air conditioners do not start in step.
+        temperature=setpoint + d.deadband * uniform(-0.5, 0.5),
+        plug_power=lognormal(d.plug_power_median, d.plug_power_spread),
+        schedule_skew=60.0 * np.rint(np.clip(normal(0.0, 45.0), -180.0, 180.0)).astype(np.float64),
+        water_power=np.where(heater, d.water_power, 0.0),
+        water_volume=np.clip(lognormal(d.water_volume_median, 0.2), 100.0, 400.0),
+        water_setpoint=(tank := np.clip(normal(d.water_setpoint_mean, d.water_setpoint_spread), 45.0, 70.0)),
+        water_temperature=tank + uniform(-4.0, 0.0),
+        water_draw=lognormal(d.water_draw_median, d.water_draw_spread),
+        ev_power=np.where(vehicle, d.ev_power, 0.0),
+        ev_arrival=np.clip(normal(d.ev_arrival_mean, d.ev_arrival_spread), 12.0, 23.9),
+        ev_departure=np.clip(normal(d.ev_departure_mean, d.ev_departure_spread), 4.0, 11.9),
+        ev_energy=np.minimum(lognormal(d.ev_energy_median, d.ev_energy_spread), d.ev_battery),
+        ev_battery=np.full(count, d.ev_battery),
+        pv_power=np.where(solar, uniform(d.pv_power_min, d.pv_power_max), 0.0),
+        pv_tilt=np.clip(normal(d.pv_tilt_mean, 5.0), 0.0, 60.0),
+        pv_azimuth=np.clip(normal(0.0, d.pv_azimuth_spread), -135.0, 135.0),
+        battery_power=np.where(battery, d.battery_power, 0.0),
+        battery_energy=np.where(battery, d.battery_energy, 0.0),
+        battery_charge=uniform(0.2, 0.6),
+    )
+
+
+def normal_quantile(probability: Floats) -> Floats:
+    """Quantile of the standard normal distribution, for each probability in (0, 1)."""
+    quantile = NormalDist().inv_cdf
+    clipped = np.clip(probability, 1e-12, 1 - 1e-12)
+    return np.array([quantile(p) for p in clipped.tolist()], dtype=np.float64)
+
+
+def needed_at_start(homes: Homes, hour: float) -> Floats:
+    """What each vehicle is short of [kWh] at time of day `hour` [h].
+
+    It has charged undisturbed since its last arrival.
+    """
+    since = np.mod(hour - homes.ev_arrival, 24.0)
+    charged = homes.ev_power * np.minimum(since, plugged_hours(homes))
+    owner = homes.ev_power > 0
+    return np.where(owner, np.maximum(homes.ev_energy - charged, 0.0), 0.0)
+
+
+def plugged_hours(homes: Homes) -> Floats:
+    """How long each vehicle stays [h]."""
+    return np.mod(homes.ev_departure - homes.ev_arrival, 24.0)
+
+
+def plugged_in(homes: Homes, hour: float) -> Bools:
+    """Which vehicles are at home at time of day `hour` [h]."""
+    present: Bools = np.mod(hour - homes.ev_arrival, 24.0) < plugged_hours(homes)
+    return present & (homes.ev_power > 0)
+
+
+def charge(homes: Homes, needed: Floats, hour: float, step: float, allowed: Bools) -> Floats:
+    """Charging power over the next step.
+
+    Parameters
+    ----------
+    homes
+        Whose vehicles they are.
+    needed
+        (homes,) what each vehicle is short of [kWh].
+    hour
+        Time of day at the step's beginning [h].
+    step
+        [h]
+    allowed
+        (homes,) false where the charger is unavailable; the need then stays and is charged later.
+
+    Returns
+    -------
+    (homes,) power [kW], lower than the charger's in the step that completes the charge.
+
+    """
+    wanted = np.minimum(homes.ev_power, needed / step)
+    return np.where(plugged_in(homes, hour) & allowed, wanted, 0.0)
+
+
+def needed_after(homes: Homes, needed: Floats, power: Floats, hour: float, step: float) -> Floats:
+    """What each vehicle is short of [kWh] after a step of `step` [h] at `power` [kW] from `hour` [h].
+
+    A vehicle that arrives within the step, or at its end, has driven its day's energy.
+    """
+    arrives = (np.mod(hour + step - homes.ev_arrival, 24.0) < step) & (homes.ev_power > 0)
+    left = np.maximum(needed - power * step, 0.0)
+    short: Floats = np.minimum(left + np.where(arrives, homes.ev_energy, 0.0), homes.ev_battery)
+    return short
+
+
+def self_consumption(net: Floats, power: Floats) -> Floats:
+    """Battery output [kW] (positive discharges) that brings a home's exchange with the grid to zero.
+
+    `net` [kW] is the home's demand less its PV, without the battery; `power` [kW] the battery's rating.
+    """
+    output: Floats = np.clip(net, -power, power)
+    return output
+
+
+def spread_evenly(count: int, slots: int) -> Sequence[int]:
+    """`count` indices spread evenly over `slots`, without repetition."""
+    return [int(k) for k in np.floor((np.arange(count) + 0.5) * slots / count)]
