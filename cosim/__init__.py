@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cosim.scenario import Scenario, load
     from cosim.simulation import Run, run
     from cosim.simulation import open_run as open  # noqa: A004 - reads as `cosim.open(folder)`
-    from cosim.scenario import Scenario, load
     from cosim.wiring import wire
 
 __all__ = ["Run", "Scenario", "load", "open", "run", "wire"]

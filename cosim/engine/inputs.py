@@ -1,0 +1,123 @@
+"""A federate's inputs, gathered from its links, and its outputs, held against its ports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from cosim.contract import Array, Exchange, Message, Port
+from cosim.engine.journal import Column
+from cosim.errors import ContractError
+from cosim.federation import LinkSpec
+
+
+class Source(Protocol):
+    """Where values and messages come from: a HELICS connection, or a plain loop that needs none."""
+
+    def read(self, position: int, into: Array) -> bool:
+        """Copy the newest value of the link at `position` into `into`; False if nothing new came."""
+
+    def receive(self) -> list[Message]:
+        """Take all messages that have come."""
+
+
+class Inputs:
+    """The input values of one federate: from links, summed where several end at one place."""
+
+    def __init__(self, ports: Sequence[Port], links: Sequence[LinkSpec]) -> None:
+        self._ports = {port.name: port for port in ports if port.direction == "in"}
+        self._links = links
+        self._base = {name: _initial(port) for name, port in self._ports.items()}
+        self._values = [self._share_of_initial(link) for link in links]
+        for link in links:
+            self._base[link.destination.port][self._index(link)] = 0.0
+        self._came = [False] * len(links)
+        self._used = self._watched()
+        self.messages: list[Message] = []
+
+    def _index(self, link: LinkSpec) -> tuple[int, ...]:
+        return link.destination.index(self._ports[link.destination.port])
+
+    def _share_of_initial(self, link: LinkSpec) -> Array:
+        """What a link holds before anything came: links to one place share its initial value evenly."""
+        sharing = sum(other.destination == link.destination for other in self._links)
+        initial = self._base[link.destination.port][self._index(link)]
+        return np.ascontiguousarray(initial / (link.gain * sharing)).reshape(np.shape(initial))
+
+    def _watched(self) -> dict[str, Array]:
+        """A copy of the values of the links that have a tolerance."""
+        pairs = zip(self._links, self._values, strict=True)
+        return {f"used {link.key}": value.copy() for link, value in pairs if link.tolerance is not None}
+
+    def column(self, link: LinkSpec) -> Column:
+        """How the used value of a link with a tolerance is recorded."""
+        port = self._ports[link.destination.port]
+        skip = 0 if link.destination.label is None else 1
+        coordinates = dict(list(port.coordinates.items())[skip:])
+        return Column(
+            f"used {link.key}",
+            port.unit,
+            f"{port.title}, as used",
+            coordinates,
+            port.is_complex,
+            link=link.key,
+        )
+
+    def read(self, source: Source, *, complete: bool) -> None:
+        """Take what has come. If `complete`, raise ContractError naming a link where nothing came that had to."""
+        for position, link in enumerate(self._links):
+            if source.read(position, self._values[position]):
+                self._came[position] = True
+            elif complete and not self._came[position] and not link.lagged:
+                raise ContractError(f"link {link.key} carried nothing: '{link.source.federate}' has published no value")
+        self.messages += source.receive()
+
+    def take(self) -> Exchange:
+        """Every input port's value in its shape, and the messages; notes what is used."""
+        values = {name: base.copy() for name, base in self._base.items()}
+        for link, value in zip(self._links, self._values, strict=True):
+            values[link.destination.port][self._index(link)] += link.gain * value
+        self._used = self._watched()
+        return Exchange(values, tuple(self.messages))
+
+    def used(self) -> dict[str, Array]:
+        """The values of the links with a tolerance, as the last solution used them."""
+        return self._used
+
+    def agree(self) -> bool:
+        """Whether every link with a tolerance now holds what the last solution used, up to the tolerance."""
+        return all(
+            bool(np.all(np.abs(link.gain * (value - self._used[f"used {link.key}"])) <= link.tolerance))
+            for link, value in zip(self._links, self._values, strict=True)
+            if link.tolerance is not None
+        )
+
+    def silent(self) -> list[str]:
+        """The links on which nothing ever came."""
+        return [link.key for link, came in zip(self._links, self._came, strict=True) if not came]
+
+
+def _initial(port: Port) -> Array:
+    value = 0.0 if port.initial is None else port.initial
+    return np.array(np.broadcast_to(np.asarray(value, dtype=complex if port.is_complex else float), port.shape))
+
+
+def check_outputs(outputs: Mapping[str, Port], solution: Exchange) -> dict[str, Array]:
+    """Every output in its port's shape and type. Raises ContractError naming the port."""
+    if set(solution.values) != set(outputs):
+        missing = sorted(set(outputs) - set(solution.values))
+        extra = sorted(set(solution.values) - set(outputs))
+        raise ContractError(f"solve must give every output and no other; missing: {missing}, not declared: {extra}")
+    checked: dict[str, Array] = {}
+    for name, port in outputs.items():
+        value = np.asarray(solution.values[name])
+        if value.shape != port.shape:
+            raise ContractError(f"output '{name}' must have the shape {port.shape}, got {value.shape}")
+        if value.dtype.kind == "c" and not port.is_complex:
+            raise ContractError(f"output '{name}' is declared real, got complex values")
+        if not np.all(np.isfinite(value)):
+            raise ContractError(f"output '{name}' [{port.unit}] holds NaN or infinity")
+        checked[name] = value.astype(np.complex128) if port.is_complex else value.astype(np.float64)
+    return checked
