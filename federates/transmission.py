@@ -40,9 +40,9 @@ class Transmission(Federate):
 
     A generator holds the last set-point that came as a message {"setpoint_MW": x} to
     "<name>/<generator>", inside its limits, and moves to it no faster than the case's ramp limit
-    allows; where the case gives no ramp it moves at once. Before its first set-point it follows the
-    case's own dispatch in proportion to the load. What load, losses and outages then ask beyond the
-    schedule is shared as `slack` says: slack_deviation.
+    allows, after a trip from zero; where the case gives no ramp it moves at once. Before its first
+    set-point it follows the case's own dispatch in proportion to the load. What load, losses and
+    outages then ask beyond the schedule is shared as `slack` says: slack_deviation.
 
     A branch trip may cut off a part of the grid: without generators that can carry it, it is dead;
     its voltage is 0 and its load counts as unserved. See `solvers/ac_power_flow.py`.
@@ -62,8 +62,9 @@ class Transmission(Federate):
         """Buses whose load comes from feeders instead of the case; the wiring fills this in."""
         slack: Sharing = "capacity"
         """Who shares the active imbalance: all generators by "capacity" or "headroom", or the "reference" bus."""
-        reactive_limits: bool = True
-        """Hold generators at their reactive limits, their bus voltage free; otherwise only report the excess."""
+        reactive_limits: bool = False
+        """Hold generators at their reactive limits, their bus voltage free, instead of reporting the excess only.
+        Far from its published load a case then has unreal voltages or none: it has no reactors to switch."""
 
     config: Transmission.Config
 

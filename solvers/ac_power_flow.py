@@ -106,6 +106,7 @@ class _Island:
     lowest: Floats  #: net reactive injection at the generators' limits
     highest: Floats
     anchor: int  #: the bus that keeps its voltage, whatever its generators' limits
+    pivot: int  #: the bus that keeps its angle: the reference, with or without a generator
     labels: tuple[str, ...]
 
 
@@ -266,7 +267,8 @@ class AcPowerFlow:
         whole = len(members) == count
         admittance = topology.admittance if whole else topology.admittance[members][:, members]
         weight = bus_share[members] * regulated[members]
-        candidates = np.where(regulated[members], 1 + weight + (buses.kind[members] == REFERENCE), 0.0)
+        reference = buses.kind[members] == REFERENCE
+        anchor = int(np.where(regulated[members], 1 + weight + reference, 0.0).argmax())
         return _Island(
             admittance=admittance,
             scheduled=injection[members] / base,
@@ -275,7 +277,8 @@ class AcPowerFlow:
             setpoint=setpoint[members],
             lowest=lowest[members] / base,
             highest=highest[members] / base,
-            anchor=int(candidates.argmax()),
+            anchor=anchor,
+            pivot=int(reference.argmax()) if reference.any() else anchor,
             labels=buses.label if whole else tuple(buses.label[index] for index in members.tolist()),
         )
 
@@ -316,7 +319,7 @@ class AcPowerFlow:
             held = float(island.share[state.at_limit != 0].sum())
             drift = abs(state.imbalance - before) * held * self.case.base_mva
             if not changed and drift <= _SHARE_TOLERANCE:
-                turn = own[island.anchor] / state.voltage[island.anchor]
+                turn = own[island.pivot] / state.voltage[island.pivot]
                 state.voltage = state.voltage * (turn / abs(turn))
                 return state
         raise PowerFlowError(

@@ -1,0 +1,262 @@
+"""The transmission federate: contract, load, set-points, ramps, outages, repeated solves."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cosim.contract import Context, Exchange, Message
+from cosim.errors import ConfigError, ContractError, SolverError
+from federates.transmission import Transmission
+from feeders.transmission_case import load_case
+
+MIN = 60 * 10**9
+CONTEXT = Context("transmission", 1, datetime(2014, 1, 14), 24 * 60 * MIN, MIN)
+
+RAMPED = """mpc.baseMVA = 100;
+mpc.bus = [1 3 0 0 0 0 1 1 0 230 1 1.1 0.9; 2 1 100 20 0 0 1 1 0 230 1 1.1 0.9];
+mpc.gen = [
+    1  60  0  200  -200  1  100  1  200  20  0 0 0 0 0 0  5  0  0  0  0;
+    1  40  0  200  -200  1  100  1  200  0   0 0 0 0 0 0  0  0  0  0  0;
+];
+mpc.branch = [1 2 0.001 0.05 0 200 0 0 0 0 1];
+"""
+
+
+class Rig:
+    """A started federate with inputs at their initial values, one change at a time."""
+
+    def __init__(self, **config) -> None:
+        self.federate = Transmission(Transmission.Config(**config), CONTEXT)
+        self.ports = {port.name: port for port in self.federate.ports()}
+        self.federate.start(Path())
+
+    def solve(self, minute: int, messages: dict[str, float] | None = None, **values) -> dict[str, np.ndarray]:
+        inputs = {
+            name: np.full(port.shape, port.initial, dtype=complex if port.is_complex else float)
+            for name, port in self.ports.items()
+            if port.direction == "in"
+        }
+        assert set(values) <= set(inputs)
+        sent = [
+            Message("dispatch", f"transmission/{generator}", minute * MIN, {"setpoint_MW": value})
+            for generator, value in (messages or {}).items()
+        ]
+        outputs = self.federate.solve(minute * MIN, Exchange(inputs | values, sent)).values
+        for name, port in self.ports.items():
+            if port.direction == "out":
+                assert np.shape(outputs[name]) == port.shape
+                assert np.isfinite(outputs[name]).all()
+                assert np.iscomplexobj(outputs[name]) == port.is_complex
+                assert port.limit is None or abs(outputs[name]) <= port.limit
+        return dict(outputs)
+
+    def step(self, minute: int, messages: dict[str, float] | None = None, **values) -> dict[str, np.ndarray]:
+        outputs = self.solve(minute, messages, **values)
+        self.federate.commit(minute * MIN)
+        return outputs
+
+    def one(self, port: str, label: str, value: complex) -> np.ndarray:
+        """The port's initial values, but `value` at `label`."""
+        found = self.ports[port]
+        array = np.full(found.shape, found.initial, dtype=complex if found.is_complex else float)
+        array[next(iter(found.coordinates.values())).index(label)] = value
+        return array
+
+
+def test_unchanged_it_is_the_published_case() -> None:
+    rig, case = Rig(slack="reference"), load_case("case39")
+    outputs = rig.step(0)
+    assert np.abs(outputs["voltage"] - case.buses.voltage).max() < 1e-6
+    assert np.abs(outputs["generation"] - case.generators.power).max() < 0.01
+    assert outputs["losses"] == pytest.approx(43.64, abs=0.01)  # pandapower's, too
+    assert outputs["load"] == pytest.approx(6254.23 + 1387.1j)
+
+
+def test_load_follows_scale_multiplier_and_change() -> None:
+    rig = Rig(load_multiplier=0.9)
+    outputs = rig.step(0, load_scale=np.array(1.1), load_change=rig.one("load_change", "16", 50 + 10j))
+    assert outputs["load"] == pytest.approx(0.99 * (6254.23 + 1387.1j) + 50 + 10j)
+    # without set-points the case's dispatch follows the load; the rest is losses
+    assert abs(outputs["slack_deviation"]) < 60
+
+
+def test_feeders_replace_the_load_of_their_bus() -> None:
+    rig = Rig(feeder_buses=("15", "16"))
+    case = load_case("case39")
+    replaced = case.buses.load[[case.bus_position("15"), case.bus_position("16")]].sum()
+    assert rig.step(0)["load"] == pytest.approx(case.buses.load.sum() - replaced)
+    phases = np.array([[50 + 10j, 60 + 20j, 70 + 30j], [1, 2, 3]])
+    outputs = rig.step(1, feeder_load=phases, load_scale=np.array(0.5))
+    assert outputs["load"] == pytest.approx(0.5 * (case.buses.load.sum() - replaced) + phases.sum())
+
+
+def test_more_feeder_load_lowers_the_voltage_there() -> None:
+    rig = Rig(feeder_buses=("15",))
+    bus = rig.ports["voltage"].coordinates["bus"].index("15")
+    voltages = [
+        abs(rig.step(minute, feeder_load=np.full((1, 3), load))["voltage"][bus])
+        for minute, load in enumerate((0j, 100 + 50j, 200 + 100j))
+    ]
+    assert voltages == sorted(voltages, reverse=True)
+    assert voltages[0] - voltages[2] > 0.01
+
+
+def test_setpoint_holds_until_the_next() -> None:
+    rig = Rig(slack="reference")
+    generator = rig.ports["generation"].coordinates["generator"].index("30")
+    assert rig.step(0)["generation"][generator].real == pytest.approx(250)
+    assert rig.step(1, {"30": 300})["generation"][generator].real == pytest.approx(300)
+    assert rig.step(2, load_scale=np.array(1.01))["generation"][generator].real == pytest.approx(300)
+    assert rig.step(3, {"30": 200})["generation"][generator].real == pytest.approx(200)
+
+
+def test_setpoint_beyond_the_limits_stops_there() -> None:
+    rig = Rig(slack="reference")
+    generator = rig.ports["generation"].coordinates["generator"].index("30")
+    assert rig.step(0, {"30": 5_000})["generation"][generator].real == pytest.approx(1_040)
+    assert rig.step(1, {"30": -10})["generation"][generator].real == pytest.approx(0)
+
+
+def test_ramps_are_kept(tmp_path: Path) -> None:
+    case = tmp_path / "ramped.m"
+    case.write_text(RAMPED)
+    rig = Rig(case=str(case))
+    scheduled = []
+    for minute, messages in enumerate(({}, {"1-1": 72, "1-2": 150}, {}, {}, {"1-1": 71}, {"1-1": 10}, {})):
+        rig.step(minute, messages)
+        scheduled.append(rig.federate._committed.output.tolist())
+    # 5 MW/min for the first; none is given for the second, so it moves at once; 20 MW is the lower limit
+    assert [first for first, _ in scheduled] == pytest.approx([60, 65, 70, 72, 71, 66, 61])
+    assert [second for _, second in scheduled] == pytest.approx([40] + [150] * 6)
+
+
+def test_generator_trip_and_return(tmp_path: Path) -> None:
+    case = tmp_path / "ramped.m"
+    case.write_text(RAMPED)
+    rig = Rig(case=str(case))
+    rig.step(0, {"1-1": 60, "1-2": 40})
+    outputs = rig.step(1, generator_available=rig.one("generator_available", "1-1", 0))
+    assert outputs["generation"][0] == 0
+    assert outputs["slack_deviation"] == pytest.approx(60 + outputs["losses"] - 0, abs=1e-3)
+    rig.step(2)
+    assert rig.federate._committed.output[0] == pytest.approx(5)  # from zero, at 5 MW/min
+
+
+def test_branch_trip() -> None:
+    rig = Rig()
+    branch = rig.ports["branch_loading"].coordinates["branch"].index("16-17")
+    before = rig.step(0)["branch_loading"]
+    after = rig.step(1, branch_available=rig.one("branch_available", "16-17", 0))["branch_loading"]
+    assert before[branch] > 10
+    assert after[branch] == 0
+    assert rig.step(2)["branch_loading"] == pytest.approx(before, abs=1e-3)
+
+
+def test_a_dead_bus_is_told() -> None:
+    rig = Rig()
+    tripped = rig.one("branch_available", "12-11", 0) * rig.one("branch_available", "12-13", 0)
+    outputs = rig.step(0, branch_available=tripped)
+    assert outputs["unserved_load"] == pytest.approx(8.53)
+    assert outputs["voltage"][rig.ports["voltage"].coordinates["bus"].index("12")] == 0
+
+
+def test_repeated_solves_change_nothing() -> None:
+    """Probing other inputs and repeating before each commit gives the same bits as a straight run."""
+    straight, probing = Rig(feeder_buses=("15",)), Rig(feeder_buses=("15",))
+    for minute in range(6):
+        messages = {"30": 250 + 10 * minute} if minute % 2 else {}
+        values = {"feeder_load": np.full((1, 3), 100 + minute + 30j), "load_scale": np.array(1 + 0.01 * minute)}
+        expected = straight.step(minute, messages, **values)
+        probing.solve(minute, messages, **values | {"feeder_load": np.full((1, 3), 90 + 0j)})
+        tripped = probing.one("branch_available", "16-17", 0)
+        probing.solve(minute, {}, **values | {"branch_available": tripped})
+        first = probing.solve(minute, messages, **values)
+        again = probing.step(minute, {}, **values)  # a message counts for all solves of its time
+        for name, value in expected.items():
+            assert value.tobytes() == first[name].tobytes() == again[name].tobytes()
+
+
+def test_a_setpoint_that_was_never_committed_is_forgotten_only_with_its_time() -> None:
+    rig = Rig(slack="reference")
+    generator = rig.ports["generation"].coordinates["generator"].index("30")
+    rig.step(0)
+    rig.solve(1, {"30": 300})
+    rig.solve(1, {"30": 310})
+    assert rig.step(1)["generation"][generator].real == pytest.approx(310)
+    assert rig.step(2)["generation"][generator].real == pytest.approx(310)
+
+
+@pytest.mark.parametrize(
+    ("destination", "payload", "message"),
+    [
+        ("transmission/99", {"setpoint_MW": 1.0}, "no generator of case39"),
+        ("transmission", {"setpoint_MW": 1.0}, "no generator of case39"),
+        ("transmission/30", {"power": 1.0}, "must hold"),
+        ("transmission/30", {"setpoint_MW": "full"}, "must hold"),
+        ("transmission/30", {"setpoint_MW": True}, "must hold"),
+        ("transmission/30", {"setpoint_MW": float("nan")}, "a finite number"),
+    ],
+)
+def test_wrong_messages_are_refused(destination: str, payload: dict, message: str) -> None:
+    rig = Rig()
+    values = {name: np.full(port.shape, port.initial) for name, port in rig.ports.items() if port.direction == "in"}
+    with pytest.raises(ContractError, match=message):
+        rig.federate.solve(0, Exchange(values, [Message("dispatch", destination, 0, payload)]))
+
+
+def test_a_day_of_load_scales_is_solved() -> None:
+    rig = Rig()
+    for minute, scale in enumerate((1.0, 0.8, 0.6, 0.4, 0.7, 1.0, 1.2, 1.3)):
+        voltage = np.abs(rig.step(minute, load_scale=np.array(scale))["voltage"])
+        assert voltage.min() > 0.94
+        assert voltage.max() < 1.1
+
+
+def test_reactive_limits_by_choice() -> None:
+    free, held = Rig().step(0), Rig(reactive_limits=True).step(0)
+    assert free["reactive_excess"] == pytest.approx(1.37, abs=0.02)  # case39's header: bus 37, 1.37 below
+    assert held["reactive_excess"] == pytest.approx(0, abs=1e-6)
+
+
+def test_divergence_is_a_solver_error() -> None:
+    rig = Rig()
+    with pytest.raises(SolverError, match=r"case39 did not converge .* at bus"):
+        rig.step(0, load_scale=np.array(3.0))
+
+
+@pytest.mark.parametrize(
+    ("config", "field", "message"),
+    [
+        ({"case": "case38"}, "case", "no transmission case 'case38'.*case39"),
+        ({"feeder_buses": ("40",)}, "feeder_buses", "no bus '40'"),
+        ({"feeder_buses": ("4", "4")}, "feeder_buses", "twice"),
+    ],
+)
+def test_wrong_settings_are_refused(config: dict, field: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as error:
+        Transmission(Transmission.Config(**config), CONTEXT)
+    assert error.value.field == field
+
+
+def test_any_case_by_name() -> None:
+    rig = Rig(case="case_ACTIVSg2000", feeder_buses=("1004",))
+    outputs = rig.step(0)
+    assert outputs["voltage"].shape == (2000,)
+
+
+def test_construction_loads_no_engine() -> None:
+    code = (
+        "import sys; from datetime import datetime; from cosim.contract import Context;"
+        "from federates.transmission import Transmission;"
+        "t = Transmission(Transmission.Config(), Context('t', 1, datetime(2014, 1, 1), 10**12, 10**9)); t.ports();"
+        "print([m for m in ('pandas', 'scipy', 'pandapower', 'lightsim2grid') if m in sys.modules]);"
+        "t.start(None); print([m for m in ('pandapower',) if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[:2] == ["[]", "[]"]
