@@ -252,6 +252,17 @@ def test_ramps_between_blocks_count_from_middle_to_middle() -> None:
     np.testing.assert_allclose(solution.power[1], [120.0, 30.0])
 
 
+def test_a_slow_unit_starts_before_it_is_needed() -> None:
+    # 50 MW come over the line; the unit behind it must give 20 MW now and 60 MW next, and gains 20 MW a period
+    network = replace(TWO_BUSES, ramp=np.array([np.inf, 1.0]))
+    once = solver(network, [1 / 3, 1 / 3])
+    previous = np.array([100.0, 20.0])
+    alone = once.solve(flat(network, [80.0, 70.0], [80.0, 70.0]), previous=previous)
+    np.testing.assert_allclose(alone.power[0], [130.0, 20.0])
+    ahead = once.solve(flat(network, [80.0, 70.0], [40.0, 110.0]), previous=previous)
+    np.testing.assert_allclose(ahead.power, [[110.0, 40.0], [90.0, 60.0]])
+
+
 def test_storage_buys_low_and_sells_high() -> None:
     # 10 $/MWh, then 50 $/MWh: store 50 MW × 1 h; η = 0.81 gives 0.9 each way
     network = build(
