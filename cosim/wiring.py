@@ -371,8 +371,8 @@ def _misfit(link: LinkSpec, source: Port, destination: Port) -> str:
     if source.unit != destination.unit:
         return f"the source is in {source.unit}, the destination in {destination.unit}. Link ports of one unit."
     if source.is_complex != destination.is_complex:
-        kinds = {True: "complex", False: "real"}
-        return f"the source is {kinds[source.is_complex]}, the destination {kinds[destination.is_complex]}. Link ports of one type."
+        kind = "complex" if source.is_complex else "real"
+        return f"the source is {kind}, the destination is not. Link ports of one type."
     if link.source.shape(source) != link.destination.shape(destination):
         shapes = f"{link.source.shape(source)} against {link.destination.shape(destination)}"
         return f"the shapes differ, {shapes}. Choose a label, as in `port[label]`, or ports of one shape."

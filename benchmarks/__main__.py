@@ -1,0 +1,127 @@
+"""`make bench`: measures, prints, and writes the figures to `docs/performance.md`.
+
+Figures move with the machine; ratios of medians, taken in turn in one run, are what to compare.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+DAY = "runs/scenarios/heat_wave_neighbourhood.yaml"
+GRID = "runs/scenarios/generator_trip.yaml"
+PAGE = ROOT / "docs" / "performance.md"
+REPEATS = 3
+
+Figures = dict[str, float]
+
+
+def measure(what: str, scenario: str, *changes: str) -> Figures:
+    """One measurement in a fresh process. Raises CalledProcessError."""
+    command = [sys.executable, "-m", "benchmarks.measure", what, scenario, *changes]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    figures: Figures = json.loads(done.stdout.splitlines()[-1])
+    print(
+        f"  {what} {scenario} {' '.join(changes)}: " + ", ".join(f"{k} {v:.3g}" for k, v in figures.items()), flush=True
+    )
+    return figures
+
+
+def in_turn(*commands: tuple[str, ...]) -> list[Figures]:
+    """Each command `REPEATS` times, in turn; the median of each figure."""
+    rounds = [[measure(*command) for command in commands] for _ in range(REPEATS)]
+    return [
+        {key: statistics.median(results[number][key] for results in rounds) for key in rounds[0][number]}
+        for number in range(len(commands))
+    ]
+
+
+def day() -> list[str]:
+    """The default day as a federation against the bare engines, and where the time goes."""
+    bare, whole = in_turn(("plain", DAY), ("federation", DAY))
+    lines = [
+        "## The default day against its bare engines",
+        "",
+        "The same 24 hours at 60 s, without the twin: as a federation, and by calling the same federates one after the",
+        f"other in one process (no HELICS, no processes, no recording). Medians of {REPEATS} runs each, in turn.",
+        "",
+        "| | federation | bare engines | ratio |",
+        "| --- | --- | --- | --- |",
+        f"| wall time of the day [s] | {whole['wall_s']:.2f} | {bare['wall_s']:.2f} "
+        f"| **{whole['wall_s'] / bare['wall_s']:.2f}** |",
+        f"| start-up to the first step [s] | {whole['start_s']:.2f} | {bare['start_s']:.2f} "
+        f"| {whole['start_s'] - bare['start_s']:+.2f} s |",
+        f"| peak memory, all processes [MB] | {whole['peak_MB']:.0f} | {bare['peak_MB']:.0f} "
+        f"| {whole['peak_MB'] / bare['peak_MB']:.2f} |",
+        "",
+        "Where the federation's time goes (wall time inside each federate's own methods; the rest is exchange, waiting",
+        "for each other and recording; federates of different processes run at the same time):",
+        "",
+        "| federate | [s] | share of the wall time |",
+        "| --- | --- | --- |",
+    ]
+    busy = {key.removeprefix("busy "): value for key, value in whole.items() if key.startswith("busy ")}
+    for name, seconds in sorted(busy.items(), key=lambda item: -item[1]):
+        lines.append(f"| {name} | {seconds:.2f} | {seconds / whole['wall_s']:.0%} |")
+    return [*lines, ""]
+
+
+def homes() -> list[str]:
+    """Cost per step as homes grow."""
+    sizes = (100, 300, 1000)
+    rows = in_turn(*(("plain", DAY, f"feeders.0.model.homes.count={n}", 'horizon.duration="4 h"') for n in sizes))
+    lines = [
+        "## Homes on one feeder",
+        "",
+        "The bare engines over 4 hours.",
+        "",
+        "| homes | per step [ms] | per step and home [ms] | start-up [s] | memory [MB] |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for count, row in zip(sizes, rows, strict=True):
+        step = 1e3 * row["wall_s"] / row["steps"]
+        lines.append(f"| {count} | {step:.1f} | {step / count:.3f} | {row['start_s']:.1f} | {row['peak_MB']:.0f} |")
+    return [*lines, ""]
+
+
+def dispatch() -> list[str]:
+    """Build and re-solve of the rolling dispatch."""
+    cases = ("case39", "case118", "case_ACTIVSg2000")
+    rows = in_turn(*(("dispatch", GRID, f'transmission.case="{case}"', "perturbations=[]") for case in cases))
+    lines = [
+        "## Rolling dispatch",
+        "",
+        "The model is built once (reading the case, Pyomo, hand-over to HiGHS); each interval only changes parameters",
+        "and re-solves. Look-ahead 4 hours, one day of 5-minute intervals.",
+        "",
+        "| case | build [s] | first solve [s] | re-solve, median [ms] |",
+        "| --- | --- | --- | --- |",
+    ]
+    for case, row in zip(cases, rows, strict=True):
+        lines.append(f"| {case} | {row['build_s']:.2f} | {row['first_s']:.3f} | {row['again_ms']:.1f} |")
+    return [*lines, ""]
+
+
+def main() -> None:
+    """Measure everything and write the page."""
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    lines = [
+        "# Performance",
+        "",
+        f"Written by `make bench` on {machine}. Figures move with the machine and its load; compare ratios.",
+        "",
+    ]
+    for part in (day, homes, dispatch):
+        lines += part()
+    PAGE.write_text("\n".join(lines).rstrip() + "\n")
+    print(f"written: {PAGE.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
