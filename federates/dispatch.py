@@ -22,15 +22,9 @@ from cosim.errors import ConfigError, ContractError, SolverError
 from cosim.settings import NameOrFile, Settings
 from cosim.units import PositiveDuration, Power, Price, format_duration, quantity, written
 from feeders.transmission_case import CaseError, Generators, TransmissionCase, load_case
-from solvers.dispatch import (
-    DispatchError,
-    DispatchNetwork,
-    DispatchSolution,
-    RollingDispatch,
-    Storages,
-    cost_curves,
-    look_ahead,
-)
+from solvers.cost_curves import cost_curves
+from solvers.dispatch import DispatchError, DispatchSolution, RollingDispatch, look_ahead
+from solvers.dispatch_model import DispatchNetwork, Storages
 from solvers.ptdf import island_labels
 
 Floats = NDArray[np.float64]

@@ -13,16 +13,16 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linprog
 from scipy.sparse import coo_array
 
+from solvers.cost_curves import cost_curves
 from solvers.dispatch import (
+    DispatchError,
     DispatchInfeasible,
-    DispatchNetwork,
     DispatchSolution,
     DispatchTimeout,
     RollingDispatch,
-    Storages,
-    cost_curves,
     look_ahead,
 )
+from solvers.dispatch_model import DispatchNetwork, Storages
 
 Floats = NDArray[np.float64]
 VOLL = 5000.0
@@ -329,6 +329,25 @@ def test_shortage_is_shed_at_the_value_of_lost_load() -> None:
     np.testing.assert_allclose(solution.lmp, [[10.0, VOLL]])
     assert solution.cost[0] == pytest.approx(50 * 10 + 200 * 30 + 50 * VOLL)
     assert np.abs(solution.mismatch).max() < 1e-9
+
+
+def test_a_line_that_only_shedding_can_relieve() -> None:
+    network = build(buses=2, lines=[(0, 1)], rating=[50.0], generator_bus=[0], p_max=[200.0], price=[10.0])
+    solution = solver(network).solve(flat(network, [20.0, 80.0]))
+    np.testing.assert_allclose(solution.shed, [[0.0, 30.0]])
+    np.testing.assert_allclose(solution.lmp, [[10.0, VOLL]])
+
+
+def test_a_load_that_is_no_number_is_refused() -> None:
+    with pytest.raises(DispatchError, match="load of buses b1 is not a finite number"):
+        solver(TWO_BUSES).solve(flat(TWO_BUSES, [20.0, np.nan]))
+
+
+def test_a_storage_that_is_cut_off_stands_still() -> None:
+    network = replace(TWO_BUSES, storages=battery(1, final_energy=60.0))
+    cut = np.array([False])
+    solution = solver(network).solve(flat(network, [80.0, 0.0]), branch_available=cut, stored=np.array([40.0]))
+    np.testing.assert_allclose(solution.energy, [[40.0]])
 
 
 def test_shedding_opens_where_energy_is_dearer_than_lost_load_though_feasible() -> None:

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from feeders.transmission_case import TransmissionCase, load_case
-from solvers.dispatch import DispatchNetwork, RollingDispatch, Storages, cost_curves
+from solvers.cost_curves import cost_curves
+from solvers.dispatch import RollingDispatch
+from solvers.dispatch_model import DispatchNetwork, Storages
 from solvers.ptdf import Ptdf
 
 FOLDER = Path(__file__).parent / "reference_cases" / "dispatch"
