@@ -1,0 +1,642 @@
+"""A run in one screen: what the disturbance did, what it cost, and whether it can be trusted.
+
+`summarise` finds its figures by what was recorded, not by the federates' names: what is absent is left out,
+and a run that failed is summarised as far as it got. The formulas are in `runs/measures.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cosim.contract import Time
+from cosim.settings import Settings
+from cosim.simulation import Run
+from cosim.units import format_duration
+from cosim.verdict import Check, Verdict
+from runs import measures
+from runs.measures import Flags
+from runs.recorded import PERTURBATIONS, Floats, Recorded, Times, Variable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+RANGE_A = (0.95, 1.05)  #: [pu] service voltage, ANSI C84.1-2020 range A
+SHOWN = 3  #: the most lines that the terminal shows of a kind
+NOUNS = {"thermostat": "thermostats", "ev_charger": "EV chargers", "water_heater": "water heaters", "home": "homes"}
+TARGETS = ("generator", "branch", "link", "bus")  #: the settings that name a perturbation's one target
+
+
+class Extreme(Settings):
+    """A largest or smallest value."""
+
+    value: float
+    time: datetime
+    """Local standard time."""
+    where: str | None = None
+
+
+class Load(Settings):
+    """The active power of a feeder, or of all load of a transmission grid."""
+
+    federate: str
+    title: str
+    peak_mw: Extreme
+    energy_mwh: float
+    baseline_peak_mw: Extreme | None = None
+    """Of the undisturbed twin, as is every `baseline_` value; it is there only if there is a twin."""
+    baseline_energy_mwh: float | None = None
+    shed_mwh: float | None = None
+    """Integral of max(baseline - disturbed, 0) over the times at which a perturbation acts."""
+    rebound_mwh: float | None = None
+    """Integral of max(disturbed - baseline, 0) from the onset to the end; none where nothing was shed."""
+    rebound_share: float | None = None
+    """Rebound over shed [1]."""
+    rebound_peak_mw: Extreme | None = None
+    """The largest disturbed - baseline from the onset on."""
+
+
+class Voltage(Settings):
+    """Voltages over the nodes of a feeder or the buses of a grid; dead ones (0 pu) are left out."""
+
+    federate: str
+    lowest_pu: Extreme
+    highest_pu: Extreme
+    baseline_lowest_pu: Extreme | None = None
+    baseline_highest_pu: Extreme | None = None
+
+    @property
+    def worst(self) -> Extreme:
+        """The one that is farther from 1 pu."""
+        return max(self.lowest_pu, self.highest_pu, key=lambda extreme: abs(extreme.value - 1.0))
+
+
+class Cost(Settings):
+    """What a dispatch costs: generation, storage wear and lost load."""
+
+    federate: str
+    cost: float
+    """[$] over the run."""
+    baseline_cost: float | None = None
+    highest_price: Extreme | None = None
+    """The highest locational marginal price [$/MWh]."""
+    baseline_highest_price: Extreme | None = None
+
+
+class NotServed(Settings):
+    """Load that could not be served: shed by a dispatch, or at buses without supply."""
+
+    variable: str
+    title: str
+    energy_mwh: float
+    baseline_energy_mwh: float | None = None
+
+
+class Messages(Settings):
+    """What a communications network did."""
+
+    federate: str
+    sent: int
+    delivered: int
+    dropped: int
+    in_flight: int
+    mean_latency_s: float | None = None
+    """Over all messages that were delivered."""
+    longest_latency_s: float | None = None
+    latency_95: str | None = None
+    """The latency class within which 95 % of the messages arrived."""
+
+
+class Mismatch(Settings):
+    """The worst disagreement on a boundary link; a lagged link has none at its first step."""
+
+    link: str
+    unit: str
+    worst: Extreme
+    tolerance: float
+
+    @property
+    def share(self) -> float:
+        """Of the tolerance [1]."""
+        return self.worst.value / self.tolerance
+
+
+class Spell(Settings):
+    """A time during which a perturbation acts."""
+
+    onset: datetime
+    end: datetime | None
+    """None: to the end of what was recorded."""
+    affected: int
+    """The most devices or units at once."""
+
+
+class Perturbation(Settings):
+    """What a perturbation did."""
+
+    name: str
+    kind: str
+    spells: tuple[Spell, ...]
+    text: str
+    """In one sentence."""
+
+
+class Speed(Settings):
+    """How fast it went."""
+
+    simulated_s: float
+    wall_s: float
+    startup_s: float
+    ratio: float | None
+    """Simulated over wall time [1], without start-up."""
+    slowest: str | None
+    slowest_share: float | None
+    """The slowest federate's own computing time over the wall time [1]."""
+    peak_memory_mb: float | None
+
+
+class Summary(Settings):
+    """The figures of a run."""
+
+    scenario: str
+    description: str
+    seed: int
+    start: datetime
+    duration_s: float
+    trustworthy: bool
+    verdict: str
+    """In one line."""
+    fault: str | None
+    failed_checks: tuple[Check, ...]
+    """Of the run, then of its undisturbed twin."""
+    has_baseline: bool
+    loads: tuple[Load, ...]
+    voltages: tuple[Voltage, ...]
+    costs: tuple[Cost, ...]
+    not_served: tuple[NotServed, ...]
+    messages: tuple[Messages, ...]
+    mismatches: tuple[Mismatch, ...]
+    perturbations: tuple[Perturbation, ...]
+    speed: Speed
+
+
+def summarise(run: Run) -> Summary:
+    """The figures of `run`, beside those of its undisturbed twin. Raises ResultsError if it is no run."""
+    recorded = Recorded(run)
+    twin = None if run.baseline is None else Recorded(run.baseline)
+    return summarise_recorded(recorded, twin)
+
+
+def summarise_recorded(run: Recorded, twin: Recorded | None) -> Summary:
+    """As `summarise`, from what is already open; the twin may be any run to compare with."""
+    verdicts = [run.run.verdict, *([] if twin is None else [twin.run.verdict])]
+    scenario = run.run.manifest["scenario"]
+    return Summary(
+        scenario=run.federation["scenario"],
+        description=scenario.get("description", ""),
+        seed=run.federation["seed"],
+        start=run.start,
+        duration_s=_duration(run) / 1e9,
+        trustworthy=all(verdict.trustworthy for verdict in verdicts),
+        verdict=_verdict(verdicts),
+        fault=next((verdict.fault for verdict in verdicts if verdict.fault), None),
+        failed_checks=tuple(check for verdict in verdicts for check in verdict.failed),
+        has_baseline=twin is not None,
+        loads=tuple(_loads(run, twin)),
+        voltages=tuple(_voltages(run, twin)),
+        costs=tuple(_costs(run, twin)),
+        not_served=tuple(_not_served(run, twin)),
+        messages=tuple(_messages(run)),
+        mismatches=tuple(_mismatches(run)),
+        perturbations=tuple(_perturbations(run)),
+        speed=_speed(run),
+    )
+
+
+def acting(run: Recorded) -> tuple[Times, Flags]:
+    """When any perturbation acts; empty without one."""
+    active = run.get(PERTURBATIONS, "active")
+    if active is None:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool)
+    return active.times, active.values.real.max(axis=1) > 0
+
+
+def acting_spells(run: Recorded) -> list[measures.Spell]:
+    """The stretches of time in which any perturbation acts."""
+    return measures.spells(*acting(run))
+
+
+def _duration(run: Recorded) -> Time:
+    from cosim.units import parse
+
+    return round(parse(run.federation["duration"], "s", bare=False) * 1e9)
+
+
+def _step(run: Recorded) -> Time:
+    from cosim.units import parse
+
+    return round(parse(run.federation["step"], "s", bare=False) * 1e9)
+
+
+def _hours(run: Recorded, times: Times) -> Floats:
+    return measures.held_hours(times, _step(run))
+
+
+def _extreme(run: Recorded, found: measures.Extreme) -> Extreme:
+    return Extreme(value=found.value, time=run.local(found.time), where=found.label)
+
+
+def _highest(run: Recorded, times: Times, values: Floats) -> Extreme:
+    position = int(values.argmax())
+    return Extreme(value=float(values[position]), time=run.local(int(times[position])))
+
+
+# ---------------------------------------------------------------------------------------- verdict
+
+
+def _verdict(verdicts: list[Verdict]) -> str:
+    names = ("", "of the undisturbed twin ")
+    checks = sum(len(verdict.checks) for verdict in verdicts)
+    if all(verdict.trustworthy for verdict in verdicts):
+        twin = " (the undisturbed twin's included)" if len(verdicts) > 1 else ""
+        return f"can be trusted: all {checks} checks passed{twin}"
+    parts = [
+        f"{len(verdict.failed)} of {len(verdict.checks)} checks {which}failed"
+        for verdict, which in zip(verdicts, names, strict=False)
+        if not verdict.trustworthy
+    ]
+    return f"cannot be trusted: {', '.join(parts)}"
+
+
+# ------------------------------------------------------------------------------------ the figures
+
+
+def _counterpart(twin: Recorded | None, variable: Variable) -> Variable | None:
+    """The same variable of the twin, if it recorded it over the same elements."""
+    found = None if twin is None else twin.get(variable.group, variable.name)
+    return found if found is not None and found.labels == variable.labels and found.times.size else None
+
+
+def _loads(run: Recorded, twin: Recorded | None) -> Iterator[Load]:
+    for variable in [*run.powers, *run.loads]:
+        if not variable.times.size:
+            continue
+        title = f"load of {variable.group}" if variable in run.loads else f"power of {variable.group}"
+        power = variable.total_power()
+        values: dict[str, Any] = {
+            "federate": variable.group,
+            "title": title,
+            "peak_mw": _highest(run, variable.times, power),
+            "energy_mwh": measures.energy(power, _hours(run, variable.times)),
+        }
+        other = _counterpart(twin, variable)
+        if twin is not None and other is not None:
+            before = other.total_power()
+            values["baseline_peak_mw"] = _highest(twin, other.times, before)
+            values["baseline_energy_mwh"] = measures.energy(before, _hours(twin, other.times))
+            values |= _trip(run, variable.times, power, other.times, before)
+        yield Load(**values)
+
+
+def _trip(run: Recorded, times: Times, power: Floats, other: Times, before: Floats) -> dict[str, Any]:
+    """What was shed and came back, over the times that both recorded."""
+    common, ours, theirs = np.intersect1d(times, other, assume_unique=True, return_indices=True)
+    disturbed, baseline, hours = power[ours], before[theirs], _hours(run, common)
+    out = measures.holds_at(*acting(run), common)
+    if not out.any():
+        return {}
+    shed = measures.energy_shed(baseline, disturbed, hours, out)
+    if shed <= 1e-9 * max(measures.energy(np.abs(baseline), hours), 1e-9):  # rounding of the solvers
+        return {"shed_mwh": 0.0}
+    rebound = measures.energy_rebound(baseline, disturbed, hours, out)
+    more = np.where(np.logical_or.accumulate(out), disturbed - baseline, -np.inf)
+    return {
+        "shed_mwh": shed,
+        "rebound_mwh": rebound,
+        "rebound_share": rebound / shed,
+        "rebound_peak_mw": _highest(run, common, more),
+    }
+
+
+def _voltages(run: Recorded, twin: Recorded | None) -> Iterator[Voltage]:
+    for variable in run.voltages:
+        found = measures.lowest_and_highest(variable)
+        if found is None:
+            continue
+        values: dict[str, Any] = {"lowest_pu": _extreme(run, found[0]), "highest_pu": _extreme(run, found[1])}
+        other = _counterpart(twin, variable)
+        before = None if other is None else measures.lowest_and_highest(other)
+        if twin is not None and before is not None:
+            values["baseline_lowest_pu"] = _extreme(twin, before[0])
+            values["baseline_highest_pu"] = _extreme(twin, before[1])
+        yield Voltage(federate=variable.group, **values)
+
+
+def _costs(run: Recorded, twin: Recorded | None) -> Iterator[Cost]:
+    for group in run.groups:
+        variable = run.get(group, "cost")
+        if variable is None or variable.unit != "$/h" or not variable.times.size:
+            continue
+        values: dict[str, Any] = {"cost": _integral(run, variable), "highest_price": _highest_price(run, group)}
+        other = _counterpart(twin, variable)
+        if twin is not None and other is not None:
+            values |= {
+                "baseline_cost": _integral(twin, other),
+                "baseline_highest_price": _highest_price(twin, group),
+            }
+        yield Cost(federate=group, **values)
+
+
+def _integral(run: Recorded, variable: Variable) -> float:
+    """Integral over the run of the sum over all elements."""
+    values = variable.values.real.reshape(variable.times.size, -1).sum(axis=1)
+    return float(values @ _hours(run, variable.times))
+
+
+def _highest_price(run: Recorded, group: str) -> Extreme | None:
+    price = run.get(group, "lmp")
+    if price is None or not price.times.size:
+        return None
+    values = price.values.real
+    row, column = divmod(int(values.argmax()), values.shape[1])
+    label = next(iter(price.labels.values()))[column]
+    return Extreme(value=float(values[row, column]), time=run.local(int(price.times[row])), where=label)
+
+
+def _not_served(run: Recorded, twin: Recorded | None) -> Iterator[NotServed]:
+    for variables in run.groups.values():
+        for name in ("load_shed", "unserved_load"):
+            variable = variables.get(name)
+            if variable is None or variable.unit != "MW":
+                continue
+            other = _counterpart(twin, variable)
+            yield NotServed(
+                variable=variable.key,
+                title=variable.title,
+                energy_mwh=_integral(run, variable),
+                baseline_energy_mwh=None if twin is None or other is None else _integral(twin, other),
+            )
+
+
+def _messages(run: Recorded) -> Iterator[Messages]:
+    for group in run.having("sent", "delivered", "dropped", "in_flight"):
+        variables = run.groups[group]
+        if not variables["sent"].times.size:
+            continue
+        last: dict[str, Any] = {
+            name: int(variables[name].values[-1].sum()) for name in ("sent", "delivered", "dropped", "in_flight")
+        }
+        latency: dict[str, Any] = {}
+        if last["delivered"] and "latency_mean" in variables:
+            now = np.diff(variables["delivered"].values, axis=0, prepend=0.0)
+            total = float((variables["latency_mean"].values * now).sum())
+            latency["mean_latency_s"] = total / last["delivered"]
+        if last["delivered"] and "latency_max" in variables:
+            latency["longest_latency_s"] = float(variables["latency_max"].values.max())
+        if last["delivered"] and "latency_histogram" in variables:
+            histogram = variables["latency_histogram"]
+            share = np.cumsum(histogram.values[-1].sum(axis=0)) / last["delivered"]
+            latency["latency_95"] = list(histogram.labels.values())[-1][int(np.argmax(share >= 0.95))]
+        yield Messages(federate=group, **last, **latency)
+
+
+def mismatch_of(variable: Variable) -> tuple[Times, Floats]:
+    """A boundary link's mismatch, without the first step of a lagged one, which has no earlier value."""
+    skip = 1 if variable.attributes.get("lagged") else 0
+    return variable.times[skip:], variable.values.real[skip:]
+
+
+def _mismatches(run: Recorded) -> Iterator[Mismatch]:
+    for key, variable in run.coupling.items():
+        if "tolerance" not in variable.attributes:
+            continue
+        times, values = mismatch_of(variable)
+        if times.size:
+            yield Mismatch(
+                link=key,
+                unit=variable.unit,
+                worst=_highest(run, times, values),
+                tolerance=float(variable.attributes["tolerance"]),
+            )
+
+
+def _speed(run: Recorded) -> Speed:
+    timings = run.run.manifest["timings"]
+    wall, busy = timings["simulation_s"], timings["busy_s"]
+    slowest = max(busy, key=lambda name: busy[name], default=None)
+    complete = not run.run.verdict.fault
+    simulated = _duration(run) if complete else min(_duration(run), run.reached + _step(run))
+    return Speed(
+        simulated_s=simulated / 1e9,
+        wall_s=wall,
+        startup_s=timings["startup_s"],
+        ratio=simulated / 1e9 / wall if wall > 0 else None,
+        slowest=slowest,
+        slowest_share=busy[slowest] / wall if slowest is not None and wall > 0 else None,
+        peak_memory_mb=timings.get("peak_memory_MB"),
+    )
+
+
+# ---------------------------------------------------------------------------------- perturbations
+
+
+def _perturbations(run: Recorded) -> Iterator[Perturbation]:
+    active, affected = run.get(PERTURBATIONS, "active"), run.get(PERTURBATIONS, "affected")
+    for number, settings in enumerate(run.settings(PERTURBATIONS).get("perturbations", ())):
+        found: list[Spell] = []
+        if active is not None and affected is not None:
+            count = affected.values.real[:, number]
+            for spell in measures.spells(active.times, active.values.real[:, number] > 0):
+                inside = (active.times >= spell.first) & (active.times < (spell.end or active.times[-1] + 1))
+                end = None if spell.end is None else run.local(spell.end)
+                found.append(Spell(onset=run.local(spell.first), end=end, affected=int(count[inside].max())))
+        yield Perturbation(
+            name=settings["name"],
+            kind=settings["kind"],
+            spells=tuple(found),
+            text=_happened(run, settings, found),
+        )
+
+
+def _happened(run: Recorded, settings: Mapping[str, Any], found: list[Spell]) -> str:
+    if not found:
+        ended = "" if not run.run.verdict.fault else " before the run ended"
+        return f"{_never(run, settings)}{ended}: nothing tripped"
+    return "; ".join(
+        f"set in at {clock(run, spell.onset)}, {_what(settings, spell.affected)} "
+        + ("until " + clock(run, spell.end) if spell.end else "to the end")
+        for spell in found
+    )
+
+
+def _never(run: Recorded, settings: Mapping[str, Any]) -> str:
+    """Why nothing tripped, and how near it came."""
+    condition = settings.get("condition")
+    if condition is None:
+        return "did not set in"
+    threshold = condition.get("temperature_at_least")
+    if threshold is None:
+        return "condition never met"
+    hottest = [
+        float(variables["temperature"].values.real.max())
+        for variables in run.groups.values()
+        if "temperature" in variables
+        and variables["temperature"].unit == "degC"
+        and variables["temperature"].times.size
+    ]
+    held = condition.get("held_for", "0 s")
+    needs = f"{threshold:g} °C" + ("" if held.startswith("0 ") else f" for {held}")
+    return f"condition never met (needs {needs}" + (f", highest {max(hottest):.1f} °C)" if hottest else ")")
+
+
+def _what(settings: Mapping[str, Any], affected: int) -> str:
+    devices = settings.get("devices")
+    if devices:
+        nouns = [NOUNS.get(device, device) for device in devices]
+        return f"{affected} {nouns[0]} out" if len(nouns) == 1 else f"{affected} devices ({', '.join(nouns)}) out"
+    named = [f"{target} {settings[target]}" for target in TARGETS if target in settings]
+    change = settings.get("power")
+    effect = "out" if change is None else f"load changed by {change:+g} MW"
+    return f"{named[0]} {effect}" if named else f"{affected} affected"
+
+
+def clock(run: Recorded, time: datetime) -> str:
+    """A time of day, with the day where the run spans several."""
+    return clock_text(time, run.start, timedelta(microseconds=_duration(run) / 1000))
+
+
+def clock_text(time: datetime, start: datetime, duration: timedelta) -> str:
+    """`time` as 13:40; with its day if the run of `duration` leaves the day of its `start`; seconds only if any."""
+    same_day = (start + duration - timedelta(microseconds=1)).date() == start.date()
+    text = time.strftime("%H:%M:%S" if time.second else "%H:%M")
+    return text if same_day and time.date() == start.date() else f"{time.day} {time:%b} {text}"
+
+
+# ------------------------------------------------------------------------------- in the terminal
+
+
+def print_summary(summary: Summary, console: Console) -> None:
+    """Print it on one screen: at most 24 lines."""
+    from rich.table import Table
+    from rich.text import Text
+
+    badge = Text(
+        " GOOD " if summary.trustworthy else " BAD ", "bold white on " + ("green" if summary.trustworthy else "red")
+    )
+    start = f"{summary.start:%a} {summary.start.day} {summary.start:%b %Y %H:%M}"
+    duration = format_duration(round(summary.duration_s * 1e9))
+    console.print(Text.assemble((summary.scenario, "bold"), f"  {start}, {duration}, seed {summary.seed}"))
+    console.print(Text.assemble(badge, f" {summary.verdict}"))
+    lines = [f"{check.name}: {check.detail}" for check in summary.failed_checks if check.detail != summary.fault]
+    for line in _at_most(lines, "failed checks"):
+        console.print(Text(f"  ✘ {line}", "red"), no_wrap=True, overflow="ellipsis")
+    for line in _at_most([f"{p.kind} '{p.name}': {p.text}" for p in summary.perturbations], "perturbations"):
+        console.print(Text(line, "yellow"), no_wrap=True, overflow="ellipsis")
+    table = Table(box=None, pad_edge=False, header_style="dim", show_header=summary.has_baseline)
+    for heading in ("", "undisturbed", "disturbed") if summary.has_baseline else ("", ""):
+        table.add_column(heading, no_wrap=True, overflow="ellipsis")
+    for row in figure_rows(summary):
+        cells = row if summary.has_baseline else (row[0], row[2])
+        table.add_row(*(Text(cell) for cell in cells))
+    if table.row_count:
+        console.print(table)
+    for name, text in remark_rows(summary):
+        console.print(Text.assemble((f"{name}  ", "dim"), text), no_wrap=True, overflow="ellipsis")
+
+
+def _at_most(lines: list[str], noun: str) -> list[str]:
+    """The first few, the last of them saying how many more there are."""
+    more = len(lines) - SHOWN + 1
+    return lines if more <= 1 else [*lines[: SHOWN - 1], f"and {more} more {noun}"]
+
+
+def figure_rows(summary: Summary) -> Iterator[tuple[str, str, str]]:
+    """What is measured, its value without and with the disturbance; of each kind the largest few."""
+
+    def when(extreme: Extreme) -> str:
+        return clock_text(extreme.time, summary.start, timedelta(seconds=summary.duration_s))
+
+    def at(extreme: Extreme | None, digits: str) -> str:
+        if extreme is None:
+            return ""
+        where = f" at {extreme.where}" if extreme.where else ""
+        return f"{extreme.value:{digits}}{where}, {when(extreme)}"
+
+    for load in sorted(summary.loads, key=lambda load: -abs(load.shed_mwh or load.energy_mwh))[:SHOWN]:
+        yield f"Peak {load.title} [MW]", at(load.baseline_peak_mw, ",.4g"), at(load.peak_mw, ",.4g")
+    for voltage in _by_distance(summary)[: SHOWN - 1]:
+        before, name = voltage.baseline_lowest_pu, f"voltage {voltage.federate} [pu]"
+        yield f"Lowest {name}", at(before, ".3f"), at(voltage.lowest_pu, ".3f")
+        if voltage.highest_pu.value > RANGE_A[1]:
+            yield f"Highest {name}", at(voltage.baseline_highest_pu, ".3f"), at(voltage.highest_pu, ".3f")
+    if summary.costs:
+        cost, before_cost = (sum(entry) for entry in zip(*_cost_pairs(summary), strict=True))
+        change = f" ({cost - before_cost:+,.0f})" if summary.has_baseline else ""
+        yield "Cost of dispatch [$]", f"{before_cost:,.0f}", f"{cost:,.0f}{change}"
+    if summary.not_served:
+        total = sum(entry.energy_mwh for entry in summary.not_served)
+        before_total = sum(entry.baseline_energy_mwh or 0.0 for entry in summary.not_served)
+        yield "Energy not served [MWh]", f"{before_total:,.3g}", f"{total:,.3g}"
+
+
+def _cost_pairs(summary: Summary) -> list[tuple[float, float]]:
+    return [(entry.cost, entry.baseline_cost or 0.0) for entry in summary.costs]
+
+
+def _by_shed(summary: Summary) -> list[Load]:
+    return sorted((load for load in summary.loads if load.shed_mwh), key=lambda load: -(load.shed_mwh or 0.0))
+
+
+def _by_distance(summary: Summary) -> list[Voltage]:
+    return sorted(summary.voltages, key=lambda voltage: -abs(voltage.worst.value - 1.0))
+
+
+def trip_text(load: Load, when: Callable[[Extreme], str]) -> str:
+    """What was shed and came back, in a few words; `when` writes a time."""
+    text = f"{load.shed_mwh:,.3g} MWh"
+    if load.rebound_mwh is None:
+        return text
+    text += f", {load.rebound_mwh:,.3g} MWh came back ({load.rebound_share:.0%})"
+    peak = load.rebound_peak_mw
+    return text if peak is None or peak.value <= 0 else f"{text}, at most {peak.value:+,.3g} MW at {when(peak)}"
+
+
+def remark_rows(summary: Summary) -> Iterator[tuple[str, str]]:
+    """What was shed, messages, boundary and speed: a name and a line each."""
+
+    def when(extreme: Extreme) -> str:
+        return clock_text(extreme.time, summary.start, timedelta(seconds=summary.duration_s))
+
+    for load in _by_shed(summary)[: SHOWN - 1]:
+        yield "Shed", f"{load.federate} {trip_text(load, when)}"
+    for messages in summary.messages:
+        text = f"{messages.delivered:,} delivered, {messages.dropped:,} dropped"
+        if messages.mean_latency_s is not None:
+            text += f"; latency {seconds(messages.mean_latency_s)} on average"
+        if messages.longest_latency_s is not None:
+            text += f", {seconds(messages.longest_latency_s)} at most"
+        yield "Messages", text
+    if summary.mismatches:
+        worst = max(summary.mismatches, key=lambda mismatch: mismatch.share)
+        size = f"{worst.worst.value:.3g} of {worst.tolerance:g} {worst.unit}, {when(worst.worst)}"
+        yield "Boundary", f"mismatch at most {size} ({worst.link})"
+    speed = summary.speed
+    text = f"{speed.simulated_s / 3600:,.4g} h in {speed.wall_s:,.3g} s after {speed.startup_s:,.3g} s of start-up"
+    if speed.ratio is not None:
+        text += f", {speed.ratio:,.0f} x real time"
+    if speed.slowest is not None and speed.slowest_share is not None:
+        text += f"; slowest: {speed.slowest} ({speed.slowest_share:.0%})"
+    yield "Speed", text
+
+
+def seconds(value: float) -> str:
+    """A duration [s] in a unit that suits it."""
+    if value >= 1.0:
+        return f"{value:.3g} s"
+    return f"{value * 1e3:.3g} ms" if value >= 1e-3 else f"{value * 1e6:.3g} µs"
+
+
+__all__ = ["Summary", "print_summary", "summarise"]
