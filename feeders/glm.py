@@ -130,7 +130,8 @@ def feeder_glm(
     solver = solver or Solver()
     feeder = with_lumped_distributed_loads(feeder)
     parts = [
-        _header(clock, solver),
+        clock_text(clock),
+        _modules(solver),
         _climate(site or Site()),
         *_nodes(feeder),
         *_lines(feeder),
@@ -213,7 +214,8 @@ def nominal_phasors(
     return phasors
 
 
-def _header(clock: Clock, solver: Solver) -> str:
+def clock_text(clock: Clock) -> str:
+    """The global settings and the clock that every model needs when it is stepped from outside."""
     # The day after the end: who steps the model owns the clock.
     stop = clock.start + clock.duration + timedelta(days=1)
     return (
@@ -225,6 +227,11 @@ def _header(clock: Clock, solver: Solver) -> str:
         "#set suppress_repeat_messages=1\n"
         f"clock {{\n  timezone UTC0;\n  starttime '{clock.model_start:%Y-%m-%d %H:%M:%S}';\n"
         f"  stoptime '{stop:%Y-%m-%d %H:%M:%S}';\n}}\n"
+    )
+
+
+def _modules(solver: Solver) -> str:
+    return (
         "module tape;\nmodule climate;\nmodule generators;\n"
         "module residential { implicit_enduses NONE; }\n"
         f"module powerflow {{\n  solver_method {solver.method};\n  line_capacitance TRUE;\n"

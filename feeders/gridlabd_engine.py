@@ -57,7 +57,6 @@ class Engine:
             from gridlabd import DirectGridLabD
 
             self._engine: Any = DirectGridLabD()
-            self._engine.set_working_directory(str(folder))
             for name, value in FORMATS.items():
                 self._engine.set_global(name, value)
             code = self._engine.load(str(path))

@@ -1,0 +1,346 @@
+"""A published distribution feeder with homes in GridLAB-D, or a GridLAB-D model of your own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from cosim.contract import Array, Context, Exchange, Federate, Message, Port, Time
+from cosim.errors import ConfigError, ContractError, ModelError, SolverError
+from cosim.seeds import generator
+from cosim.settings import InputFile, Settings
+from cosim.units import Duration, Temperature, quantity, written
+from feeders.glm import Clock, GlmError, Site, Solver
+from feeders.gridlabd_engine import EngineError
+from feeders.homes import HomeDistributions, HomesError, draw_homes
+from feeders.homes_glm import place_homes
+from feeders.neighbourhood import Inputs, Neighbourhood, Outputs, RunningNeighbourhood, Weather
+from feeders.own_model import OwnModel, guarded_glm
+from feeders.published_feeder import PHASES, FeederTableError, load_feeder
+
+Share = Annotated[float, Field(ge=0, le=1)]
+KiloWatt = Annotated[float, quantity("kW"), Field(ge=0)]
+
+DEVICE_CLASSES = ("thermostat", "ev_charger", "water_heater", "home")
+WEATHER = (
+    ("temperature", "degC", "air temperature"),
+    ("relative_humidity", "1", "relative humidity"),
+    ("wind_speed", "m/s", "wind speed"),
+    ("ghi", "W/m2", "global horizontal irradiance"),
+    ("dni", "W/m2", "direct normal irradiance"),
+    ("dhi", "W/m2", "diffuse horizontal irradiance"),
+)
+#: The largest mismatch of head, losses, loads and homes, as a share of the published load. The power flow
+#: stops at voltage changes below 1e-4; over hot days that left at most 3e-5 on both feeders.
+BALANCE_SHARE = 2e-4
+
+
+class Homes(Settings):
+    """How many homes, what they have, and where they stand."""
+
+    count: int = Field(default=100, ge=1, le=20_000)
+    """Number of homes."""
+    cooling_share: Share = 0.95
+    """Homes with central air conditioning [1]."""
+    water_heater_share: Share = 0.5
+    """Homes with an electric storage water heater [1]."""
+    ev_share: Share = 0.3
+    """Homes with an electric vehicle [1]."""
+    pv_share: Share = 0.3
+    """Homes with rooftop PV [1]."""
+    battery_share: Share = 0.4
+    """Share of the homes with PV that have a battery too [1]; it serves the home's own consumption."""
+    floor_area_median: float = Field(default=170.0, ge=40, le=600)
+    """Median floor area [m2]."""
+    cop_mean: float = Field(default=3.3, ge=1.5, le=6)
+    """Mean cooling coefficient of performance at 35 degC [1]."""
+    cooling_setpoint_mean: Temperature = 24.0
+    """Mean cooling set-point."""
+    cooling_setpoint_spread: float = Field(default=1.2, ge=0)
+    """Standard deviation of the cooling set-points [K]."""
+    heating_setpoint: Temperature = 18.0
+    """Heating set-point of every home (gas heating)."""
+    deadband: float = Field(default=1.1, gt=0, le=5)
+    """Whole width of the thermostats' deadband [K]."""
+    plug_power_median: KiloWatt = 0.55
+    """Median over the homes of the day's mean power of lights, plugs and appliances [kW]."""
+    ev_power: KiloWatt = 7.2
+    """Power of an EV charger [kW]."""
+    pv_power_min: KiloWatt = 3.0
+    """Smallest rooftop [kW]."""
+    pv_power_max: KiloWatt = 8.0
+    """Largest rooftop [kW]."""
+    battery_power: KiloWatt = 5.0
+    """Power of a home battery [kW]."""
+    battery_energy: Annotated[float, quantity("kWh"), Field(gt=0)] = 13.5
+    """Usable energy of a home battery [kWh]."""
+    per_transformer: int = Field(default=10, ge=1, le=50)
+    """Largest number of homes on one centre-tapped transformer."""
+    power_per_home: Annotated[float, quantity("kW"), Field(gt=0)] = 4.0
+    """Published spot load that one home takes the place of [kW]."""
+    nodes: tuple[str, ...] = ()
+    """Nodes of the published feeder where homes may stand; none: all with a wye spot load."""
+
+
+class GridlabdFeeder(Federate):
+    """A feeder in GridLAB-D.
+
+    Homes take the place of an equal part of the published spot loads; the rest follows
+    `spot_load_scale`. Only the magnitude of `head_voltage` counts: a feeder does not feel its angle.
+    A battery charges from its home's surplus and serves its demand, a step behind the meter.
+    """
+
+    needs_process: ClassVar[bool] = True
+    messaging: ClassVar[Literal["none", "agent", "carrier"]] = "agent"
+
+    class Config(Settings):
+        """Settings of the feeder."""
+
+        feeder: str = "ieee123"
+        """A published feeder: ieee13 or ieee123."""
+        homes: Homes = Homes()
+        """The homes on the published feeder."""
+        regulators: Literal["automatic", "published taps"] = "automatic"
+        """Whether voltage regulators act, with their published line-drop settings, or stay."""
+        latitude: float = Field(default=-37.81, ge=-90, le=90)
+        """Where the homes see the sun: degrees north of the equator."""
+        longitude: float = Field(default=144.96, ge=-180, le=180)
+        """Degrees east of Greenwich."""
+        utc_offset: float = Field(default=10.0, ge=-12, le=14)
+        """Hours that local standard time is ahead of UTC."""
+        warm_up: Duration = Field(default=written("1 h"), gt=0)
+        """How long the homes live in the first weather before the start, so that they are not in step."""
+        metering_interval: Duration = Field(default=written("15 min"), gt=0)
+        """A meter reading, the mean power at the head, is sent at each multiple of it."""
+        meter_to: str = ""
+        """The agent that gets the meter readings; none: they are not sent."""
+        glm: InputFile | None = None
+        """A GridLAB-D model of your own in place of the published feeder; the guards are added to it."""
+        swing: str = ""
+        """With `glm`: the name of its swing meter."""
+        climate: str = ""
+        """With `glm`: the name of its climate object, to be set from the weather; none: it has no weather."""
+        meters: tuple[str, ...] = ()
+        """With `glm`: the names of the meters to report as homes."""
+
+    config: GridlabdFeeder.Config
+
+    def __init__(self, config: GridlabdFeeder.Config, context: Context) -> None:
+        super().__init__(config, context)
+        self._clock = self._make_clock()
+        self._plan = None if config.glm is not None else self._make_plan()
+        self._running: RunningNeighbourhood | OwnModel | None = None
+        self._offset, self._offset_until = 0.0, 0.0
+        self._metered: list[float] = []
+        if config.glm is not None:
+            self._check_own(config.glm)
+
+    def ports(self) -> Sequence[Port]:
+        """`device_available` is 1 for a device that may run, 0 for one that may not."""
+        if self._plan is None:
+            return self._own_ports()
+        feeder, homes = self._plan.feeder, {"home": self._home_labels()}
+        limit = BALANCE_SHARE * float(load_feeder(self.config.feeder).spot_loads.power.real.sum()) / 1e3
+        devices = {"device_class": DEVICE_CLASSES, **homes}
+        return (
+            self._head_voltage(),
+            *self._weather_ports(),
+            Port("spot_load_scale", "1", "in", "factor on the spot loads that homes do not replace", initial=1.0),
+            Port("device_available", "1", "in", "device may run", devices, initial=1.0),
+            self._power(),
+            Port("node_voltage", "pu", "out", f"voltage of {feeder.name}", {"node_phase": self._plan.node_phases}),
+            Port("home_temperature", "degC", "out", "indoor air temperature", homes),
+            Port("home_power", "kW", "out", "power drawn at the home's meter", homes),
+            Port("hvac_power", "kW", "out", "power of heating and cooling", homes),
+            Port("ev_power", "kW", "out", "charging power of the vehicle", homes),
+            Port("water_heater_power", "kW", "out", "power of the water heater", homes),
+            Port("pv_power", "kW", "out", "power given by rooftop PV", homes),
+            Port("battery_power", "kW", "out", "power drawn by the battery", homes),
+            Port("battery_energy", "kWh", "out", "energy in the battery", homes),
+            Port("losses", "MW", "out", "losses of lines, transformers and services"),
+            Port("energy_balance", "MW", "out", "head - losses - spot loads - homes", limit=limit),
+        )
+
+    def start(self, folder: Path) -> None:
+        """Load the model; what GridLAB-D says is in `folder`/gridlabd.log."""
+        config = self.config
+        try:
+            if self._plan is not None:
+                solver = Solver(regulators=config.regulators)
+                self._running = RunningNeighbourhood(self._plan, self._clock, self._site(), folder, solver)
+            elif config.glm is not None:
+                self._running = OwnModel(config.glm, config.swing, config.climate, config.meters, self._clock, folder)
+        except (EngineError, GlmError) as error:
+            raise ModelError(f"{error}. Correct the model; the whole log is {folder / 'gridlabd.log'}.") from error
+
+    def solve(self, time: Time, inputs: Exchange) -> Exchange:
+        """Advance GridLAB-D to `time`."""
+        for message in inputs.messages:
+            self._request(message)
+        if time / 1e9 >= self._offset_until:
+            self._offset = 0.0
+        moment = self.context.start + timedelta(seconds=time // 10**9)
+        try:
+            values = self._step(moment, inputs.values)
+        except EngineError as error:
+            raise SolverError(
+                f"{error}. Look at head_voltage and the loads just before; a collapse of the voltage or a model "
+                "with a loop or an island has no solution."
+            ) from error
+        return Exchange(values, self._reading(time, float(np.sum(values["power"].real))))
+
+    def _step(self, moment: datetime, values: Mapping[str, Array]) -> dict[str, Array]:
+        voltage = float(np.abs(values["head_voltage"]))
+        if isinstance(self._running, OwnModel):
+            weather = self._weather(values) if self.config.climate else None
+            power, meters = self._running.step(moment, voltage, weather)
+            return {"power": power} | ({"home_power": meters} if self.config.meters else {})
+        if self._running is None:
+            raise ContractError("solve was called before start")
+        allowed = np.asarray(values["device_available"]).real > 0.5
+        inputs = Inputs(
+            head_voltage=voltage,
+            weather=self._weather(values),
+            spot_load_scale=float(np.real(values["spot_load_scale"])),
+            thermostat=allowed[0],
+            ev_charger=allowed[1],
+            water_heater=allowed[2],
+            home=allowed[3],
+            thermostat_offset=self._offset,
+        )
+        return _arrays(self._running.step(moment, inputs))
+
+    def _weather(self, values: Mapping[str, Array]) -> Weather:
+        return Weather(**{name: float(np.real(values[name])) for name, _, _ in WEATHER})
+
+    def _request(self, message: Message) -> None:
+        """A demand-response request moves every cooling set-point until a time; the last one counts."""
+        payload = message.payload
+        try:
+            offset, until = float(payload["thermostat_offset_degC"]), float(payload["until_s"])
+        except (KeyError, TypeError, ValueError):
+            offset = until = float("nan")
+        if set(payload) != {"thermostat_offset_degC", "until_s"} or not np.isfinite([offset, until]).all():
+            raise ContractError(
+                f"{message.source} sent {dict(payload)}; a feeder takes demand-response requests with the numbers "
+                "thermostat_offset_degC and until_s"
+            )
+        self._offset, self._offset_until = offset, until
+
+    def _reading(self, time: Time, power: float) -> list[Message]:
+        """The mean power [MW] of the steps since the last reading, at each end of a metering interval."""
+        if not self.config.meter_to:
+            return []
+        if time > 0:
+            self._metered.append(power)
+        if time % self.config.metering_interval or not self._metered:
+            return []
+        mean = float(np.mean(self._metered))
+        self._metered = []
+        return [Message(self.context.name, self.config.meter_to, time, {"power_MW": mean, "time_s": time / 1e9})]
+
+    def _make_clock(self) -> Clock:
+        context, config = self.context, self.config
+        if context.step % 10**9:
+            raise ConfigError("", "GridLAB-D steps in whole seconds", "Give the horizon a step in whole seconds.")
+        for field, value in (("warm_up", config.warm_up), ("metering_interval", config.metering_interval)):
+            if value < context.step or value % context.step:
+                raise ConfigError(
+                    field,
+                    f"must be a multiple of the step of {context.step // 10**9} s, got {value / 1e9:g} s",
+                    "Change it or the step.",
+                )
+        seconds = timedelta(seconds=1)
+        return Clock(
+            start=context.start,
+            duration=context.duration // 10**9 * seconds,
+            step=context.step // 10**9,
+            warm_up=config.warm_up // 10**9 * seconds,
+        )
+
+    def _make_plan(self) -> Neighbourhood:
+        config, home = self.config, self.config.homes
+        placing = {"per_transformer", "power_per_home", "nodes"}
+        drawn = home.model_dump(exclude={"count", *placing})
+        self._refuse(("swing", "climate", "meters"), "belongs to a model of your own", "Give `glm` too.")
+        try:
+            feeder = load_feeder(config.feeder)
+        except FeederTableError as error:
+            raise ConfigError("feeder", str(error), "Choose one of them.") from error
+        try:
+            homes = draw_homes(
+                home.count,
+                HomeDistributions(**drawn),
+                generator(self.context.seed, self.context.name, "homes"),
+            )
+        except HomesError as error:
+            raise ConfigError("homes", str(error), "Change it.") from error
+        try:
+            placement = place_homes(feeder, home.count, **home.model_dump(include=placing))
+        except GlmError as error:
+            raise ConfigError("homes.nodes", str(error), "Choose other nodes.") from error
+        return Neighbourhood(feeder, homes, placement)
+
+    def _check_own(self, path: Path) -> None:
+        self._refuse(("feeder", "homes", "regulators"), "belongs to a published feeder", "Leave out it or `glm`.")
+        try:
+            guarded_glm(path, self.config.swing, self._clock)
+        except GlmError as error:
+            raise ConfigError("swing", str(error), "Name the swing meter of the model.") from error
+
+    def _refuse(self, names: Sequence[str], problem: str, remedy: str) -> None:
+        """Refuse the first of the settings `names` that is not left at its default."""
+        for name in names:
+            if getattr(self.config, name) != getattr(GridlabdFeeder.Config(), name):
+                raise ConfigError(name, problem, remedy)
+
+    def _own_ports(self) -> Sequence[Port]:
+        homes = {"home": self.config.meters}
+        return (
+            self._head_voltage(),
+            *(self._weather_ports() if self.config.climate else ()),
+            self._power(),
+            *([Port("home_power", "kW", "out", "power drawn at the meter", homes)] if self.config.meters else ()),
+        )
+
+    def _site(self) -> Site:
+        return Site(self.config.latitude, self.config.longitude, self.config.utc_offset)
+
+    def _home_labels(self) -> tuple[str, ...]:
+        return tuple(str(k + 1) for k in range(self.config.homes.count))
+
+    @staticmethod
+    def _head_voltage() -> Port:
+        title = "voltage at the head, positive sequence"
+        return Port("head_voltage", "pu", "in", title, initial=1.0, is_complex=True)
+
+    @staticmethod
+    def _power() -> Port:
+        title = "power drawn at the feeder's head"
+        return Port("power", "MVA", "out", title, {"phase": tuple(PHASES)}, is_complex=True)
+
+    @staticmethod
+    def _weather_ports() -> Sequence[Port]:
+        return tuple(Port(name, unit, "in", title) for name, unit, title in WEATHER)
+
+
+def _arrays(outputs: Outputs) -> dict[str, Array]:
+    return {
+        "power": outputs.power,
+        "node_voltage": outputs.node_voltage,
+        "home_temperature": outputs.home_temperature,
+        "home_power": outputs.home_power,
+        "hvac_power": outputs.hvac_power,
+        "ev_power": outputs.ev_power,
+        "water_heater_power": outputs.water_heater_power,
+        "pv_power": outputs.pv_power,
+        "battery_power": outputs.battery_power,
+        "battery_energy": outputs.battery_energy,
+        "losses": np.asarray(outputs.losses),
+        "energy_balance": np.asarray(outputs.balance),
+    }
