@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linprog
 from scipy.sparse import coo_array
 
+from feeders.transmission_case import load_case
 from solvers.cost_curves import cost_curves
 from solvers.dispatch import (
     DispatchError,
@@ -571,14 +572,14 @@ class AngleFormulation:
         for t in range(len(hours)):
             for bus in range(len(net.buses)):
                 row = {self.column("shed", bus, t): 1.0}
-                side = load[t, bus]
+                side = load[t, bus] - net.p_min[net.generator_bus == bus].sum()
                 for s, unit in enumerate(costs.generator):
                     if net.generator_bus[unit] == bus:
                         row[self.column("segment", s, t)] = 1.0
                 for k, place in enumerate(storage.bus):
                     if place == bus:
                         row |= {self.column("discharge", k, t): 1.0, self.column("charge", k, t): -1.0}
-                for i, j, x, shift in zip(net.from_bus, net.to_bus, net.reactance, net.shift, strict=True):
+                for i, j, x, shift in zip(net.from_bus, net.to_bus, net.reactance * net.tap, net.shift, strict=True):
                     if bus in (i, j):
                         sign, b = (1.0 if bus == i else -1.0), net.base_mva / x
                         for end, value in ((i, -sign * b), (j, sign * b)):
@@ -587,7 +588,7 @@ class AngleFormulation:
                 equal.append((row, side))
         for t, hour in enumerate(hours):
             for i, j, x, shift, rating in zip(
-                net.from_bus, net.to_bus, net.reactance, net.shift, net.rating, strict=True
+                net.from_bus, net.to_bus, net.reactance * net.tap, net.shift, net.rating, strict=True
             ):
                 if np.isfinite(rating):
                     b = net.base_mva / x
@@ -595,12 +596,14 @@ class AngleFormulation:
                     below.append((row, rating + b * shift))
                     below.append(({place: -value for place, value in row.items()}, rating - b * shift))
             for unit in range(len(net.generators)):
+                if t == 0 and np.isnan(problem.previous[unit]):
+                    continue
                 now = {self.column("segment", s, t): 1.0 for s in np.flatnonzero(costs.generator == unit)}
                 minutes = 60 * (hours[0] if t == 0 else (hours[t - 1] + hour) / 2)
                 before = {}
                 if t:
                     before = {self.column("segment", s, t - 1): -1.0 for s in np.flatnonzero(costs.generator == unit)}
-                start = 0.0 if t else problem.previous[unit]
+                start = net.p_min[unit] * (t > 0) - net.p_min[unit] + (0.0 if t else problem.previous[unit])
                 row = now | before
                 below.append((row, net.ramp[unit] * minutes + start))
                 below.append(({place: -v for place, v in row.items()}, net.ramp[unit] * minutes - start))
@@ -677,6 +680,51 @@ def test_same_prices_as_by_bus_angles_where_they_are_unique() -> None:
         np.testing.assert_allclose(lazily(problem, problem.load).lmp, np.minimum(price, VOLL), atol=1e-5)
         compared += 1
     assert compared >= 10
+
+
+def published(name: str, rating_factor: float, rating: float) -> Problem:
+    """A published case over six periods with ramps and a minimum, its lines narrowed so that several bind."""
+    case = load_case(name)
+    generators, branches = case.generators, case.branches
+    assert generators.costs is not None
+    low, high = 0.1 * generators.highest_active, generators.highest_active
+    # ratings all different: where two lines in series bind at once, the price between them is open
+    rated = np.where(branches.rating > 0.0, branches.rating * rating_factor, rating) + 0.1 * np.arange(len(branches))
+    network = DispatchNetwork(
+        buses=case.buses.label,
+        branches=branches.label,
+        generators=generators.label,
+        base_mva=case.base_mva,
+        from_bus=branches.from_bus,
+        to_bus=branches.to_bus,
+        reactance=branches.reactance,
+        tap=branches.ratio,
+        shift=branches.shift,
+        rating=rated,
+        generator_bus=generators.bus,
+        p_min=low,
+        p_max=high,
+        ramp=np.maximum(0.01 * high, 0.5),
+        costs=cost_curves(generators.costs.polynomial, generators.costs.points, low, high, 5),
+        storages=battery(3, power=40.0, energy=100.0, efficiency=0.85, cycle_cost=0.1),
+    )
+    hours = np.array([1 / 12, 1 / 12, 1 / 12, 0.5, 0.5, 1.0])
+    shape = np.array([0.87, 0.88, 0.89, 0.93, 0.97, 0.9])
+    unknown = np.full(len(high), np.nan)
+    return Problem(network, hours, shape[:, None] * case.buses.load.real, unknown, np.array([50.0]))
+
+
+@pytest.mark.parametrize(("name", "factor", "rating"), [("case39", 0.62, np.inf), ("case118", 1.0, 160.0)])
+def test_published_cases_cost_the_same_by_bus_angles(name: str, factor: float, rating: float) -> None:
+    problem = published(name, factor, rating)
+    independent = AngleFormulation(problem)
+    expected, price = independent.solve(problem.load)
+    solution = lazily(problem, problem.load)
+    base = problem.network.costs.base.sum() * problem.hours.sum()  # the other formulation counts from p_min
+    assert solution.objective - base == pytest.approx(expected, rel=1e-7)
+    assert solution.stats.line_rows > 3
+    assert np.ptp(solution.lmp[0]) > 1.0
+    np.testing.assert_allclose(solution.lmp, np.minimum(price, VOLL), atol=1e-4)
 
 
 def test_lmp_is_what_one_more_megawatt_costs() -> None:
