@@ -762,6 +762,28 @@ def test_warm_equals_cold() -> None:
         np.testing.assert_allclose(one.lmp, other.lmp, atol=1e-6)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_warm_equals_cold_through_trips(seed: int) -> None:
+    problem, rng = random_problem(seed), np.random.default_rng(seed + 1)
+    network = problem.network
+    warm = solver(network, problem.hours)
+    for _ in range(5):
+        load = problem.load * rng.uniform(0.4, 1.2, problem.load.shape)
+        given = {
+            "generator_available": rng.random(len(network.generators)) > 0.15,
+            "branch_available": rng.random(len(network.branches)) > 0.1,
+            "previous": problem.previous,
+            "stored": problem.stored,
+        }
+        answers: list[str | float] = []
+        for one in (warm, solver(network, problem.hours)):
+            try:
+                answers.append(one.solve(load, **given).objective)
+            except DispatchInfeasible as error:
+                answers.append(error.family)
+        assert answers[0] == pytest.approx(answers[1], rel=1e-9)
+
+
 def test_two_runs_of_the_same_inputs_are_bit_identical() -> None:
     problem = random_problem(11)
 
