@@ -232,7 +232,7 @@ def needed_at_start(homes: Homes, hour: float) -> Floats:
 
     It has charged undisturbed since its last arrival.
     """
-    since = np.mod(hour - homes.ev_arrival, 24.0)
+    since = _since_arrival(homes, hour) / 3600.0
     charged = homes.ev_power * np.minimum(since, plugged_hours(homes))
     owner = homes.ev_power > 0
     return np.where(owner, np.maximum(homes.ev_energy - charged, 0.0), 0.0)
@@ -245,8 +245,15 @@ def plugged_hours(homes: Homes) -> Floats:
 
 def plugged_in(homes: Homes, hour: float) -> Bools:
     """Which vehicles are at home at time of day `hour` [h]."""
-    present: Bools = np.mod(hour - homes.ev_arrival, 24.0) < plugged_hours(homes)
+    present: Bools = _since_arrival(homes, hour) < plugged_hours(homes) * 3600.0
     return present & (homes.ev_power > 0)
+
+
+def _since_arrival(homes: Homes, hour: float) -> NDArray[np.int64]:
+    """Whole seconds since each vehicle's last arrival; whole, so that a time is never just beside another."""
+    seconds = np.rint(homes.ev_arrival * 3600.0).astype(np.int64)
+    since: NDArray[np.int64] = np.mod(round(hour * 3600.0) - seconds, 86_400)
+    return since
 
 
 def charge(homes: Homes, needed: Floats, hour: float, step: float, allowed: Bools) -> Floats:
@@ -279,7 +286,7 @@ def needed_after(homes: Homes, needed: Floats, power: Floats, hour: float, step:
 
     A vehicle that arrives within the step, or at its end, has driven its day's energy.
     """
-    arrives = (np.mod(hour + step - homes.ev_arrival, 24.0) < step) & (homes.ev_power > 0)
+    arrives = (_since_arrival(homes, hour + step) < round(step * 3600.0)) & (homes.ev_power > 0)
     left = np.maximum(needed - power * step, 0.0)
     short: Floats = np.minimum(left + np.where(arrives, homes.ev_energy, 0.0), homes.ev_battery)
     return short
