@@ -769,19 +769,24 @@ def test_warm_equals_cold_through_trips(seed: int) -> None:
     warm = solver(network, problem.hours)
     for _ in range(5):
         load = problem.load * rng.uniform(0.4, 1.2, problem.load.shape)
-        given = {
-            "generator_available": rng.random(len(network.generators)) > 0.15,
-            "branch_available": rng.random(len(network.branches)) > 0.1,
-            "previous": problem.previous,
-            "stored": problem.stored,
-        }
-        answers: list[str | float] = []
-        for one in (warm, solver(network, problem.hours)):
+        units, lines = rng.random(len(network.generators)) > 0.15, rng.random(len(network.branches)) > 0.1
+
+        def answer(one: RollingDispatch) -> tuple[str, float]:
             try:
-                answers.append(one.solve(load, **given).objective)
+                solution = one.solve(
+                    load,  # noqa: B023 - called within the same pass of the loop
+                    generator_available=units,  # noqa: B023
+                    branch_available=lines,  # noqa: B023
+                    previous=problem.previous,
+                    stored=problem.stored,
+                )
             except DispatchInfeasible as error:
-                answers.append(error.family)
-        assert answers[0] == pytest.approx(answers[1], rel=1e-9)
+                return error.family, 0.0
+            return "feasible", solution.objective
+
+        kept, fresh = answer(warm), answer(solver(network, problem.hours))
+        assert kept[0] == fresh[0]
+        assert kept[1] == pytest.approx(fresh[1], rel=1e-9)
 
 
 def test_two_runs_of_the_same_inputs_are_bit_identical() -> None:
