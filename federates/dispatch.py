@@ -38,7 +38,7 @@ class StorageUnit(Settings):
 
     name: str
     """What results call it."""
-    bus: str
+    bus: str = Field(coerce_numbers_to_str=True)
     """The bus at which it stands."""
     power: Power = Field(gt=0)
     """Highest charging and discharging power."""
@@ -74,7 +74,7 @@ class StorageUnit(Settings):
 class GeneratorCost(Settings):
     """A constant marginal cost in place of the case's."""
 
-    generator: str
+    generator: str = Field(coerce_numbers_to_str=True)
     """The generator's label in the case."""
     price: Price
     """Cost of its energy."""
@@ -98,7 +98,7 @@ class FeederAttachment(Settings):
 
     name: str
     """The feeder's name in the scenario."""
-    bus: str
+    bus: str = Field(coerce_numbers_to_str=True)
     """Its bus in the case."""
     multiplier: float = Field(default=1.0, gt=0)
     """The feeder's power counts this many times [1]."""

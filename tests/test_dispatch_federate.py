@@ -89,7 +89,7 @@ FEEDERS = [{"name": "north", "bus": "2", "multiplier": 10.0}, {"name": "south", 
 
 
 def test_every_output_has_its_ports_shape_and_the_balance_holds(tmp_path: Path) -> None:
-    storage = [{"name": "battery", "bus": "3", "power": 10, "energy": "20 MWh", "initial": 10}]
+    storage = [{"name": "battery", "bus": 3, "power": 10, "energy": "20 MWh", "initial": 10}]
     dispatch = federate(tmp_path, storage=storage)
     dispatch.start(tmp_path)
     out = run(dispatch, 0, inputs(dispatch))
