@@ -596,12 +596,22 @@ def _by_distance(summary: Summary) -> list[Voltage]:
 
 def trip_text(load: Load, when: Callable[[Extreme], str]) -> str:
     """What was shed and came back, in a few words; `when` writes a time."""
-    text = f"{load.shed_mwh:,.3g} MWh"
+    text = energy_text(load.shed_mwh or 0.0)
     if load.rebound_mwh is None:
         return text
-    text += f", {load.rebound_mwh:,.3g} MWh came back ({load.rebound_share:.0%})"
+    text += f", {energy_text(load.rebound_mwh)} came back ({load.rebound_share:.0%})"
     peak = load.rebound_peak_mw
-    return text if peak is None or peak.value <= 0 else f"{text}, at most {peak.value:+,.3g} MW at {when(peak)}"
+    return text if peak is None or peak.value <= 0 else f"{text}, at most +{power_text(peak.value)} at {when(peak)}"
+
+
+def power_text(power: float) -> str:
+    """A power [MW] in the unit that suits it."""
+    return f"{power * 1e3:,.4g} kW" if abs(power) < 1.0 else f"{power:,.4g} MW"
+
+
+def energy_text(energy: float) -> str:
+    """An energy [MWh] in the unit that suits it."""
+    return f"{energy * 1e3:,.4g} kWh" if abs(energy) < 1.0 else f"{energy:,.4g} MWh"
 
 
 def remark_rows(summary: Summary) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,98 @@
+"""The key figures at the head of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from runs.report.chart import View
+from runs.summary import RANGE_A, Cost, Load, Voltage, energy_text, power_text, seconds
+
+EACH = 2  #: so many feeders and grids get cards of their own
+
+
+@dataclass(frozen=True)
+class Card:
+    """One figure to be read at a glance."""
+
+    label: str
+    value: str
+    unit: str = ""
+    note: str = ""
+    alarm: bool = False
+
+
+def cards(view: View) -> Iterator[Card]:
+    """What matters most, of what there is."""
+    summary = view.summary
+    grids = {variable.group for variable in view.run.loads}
+    for loads in (
+        [x for x in summary.loads if x.federate not in grids],
+        [x for x in summary.loads if x.federate in grids],
+    ):
+        chosen = sorted(loads, key=lambda load: -abs(load.shed_mwh or load.energy_mwh))[:EACH]
+        yield from (_peak(view, load) for load in chosen)
+        yield from (_shed(view, load) for load in chosen if load.shed_mwh)
+    for voltage in sorted(summary.voltages, key=lambda voltage: -abs(voltage.worst.value - 1.0))[: 2 * EACH]:
+        yield _voltage(view, voltage)
+    for cost in summary.costs[:EACH]:
+        yield _cost(view, cost)
+    if summary.not_served:
+        total = sum(entry.energy_mwh for entry in summary.not_served)
+        before = sum(entry.baseline_energy_mwh or 0.0 for entry in summary.not_served)
+        note = f"{view.names[0]} {before:,.3g} MWh" if summary.has_baseline else ""
+        yield Card("Energy not served", f"{total:,.3g}", "MWh", note, alarm=total > 0)
+    for messages in summary.messages:
+        if messages.sent:
+            latency = "" if messages.mean_latency_s is None else f"{seconds(messages.mean_latency_s)} on average"
+            yield Card("Messages delivered", f"{messages.delivered:,}", "", f"{messages.dropped:,} dropped; {latency}")
+    if summary.mismatches:
+        worst = max(summary.mismatches, key=lambda mismatch: mismatch.share)
+        note = f"of {worst.tolerance:g} {worst.unit}, at {view.clock(worst.worst.time)}"
+        yield Card("Worst boundary mismatch", f"{worst.worst.value:.3g}", worst.unit, note, alarm=worst.share > 1)
+    speed = summary.speed
+    if speed.ratio is not None:
+        slowest = "" if speed.slowest is None else f"; slowest: {speed.slowest} ({speed.slowest_share:.0%})"
+        note = f"{speed.simulated_s / 3600:,.4g} h in {speed.wall_s:,.3g} s{slowest}"
+        yield Card("Speed", f"{speed.ratio:,.0f}", "× real time", note)
+
+
+def _peak(view: View, load: Load) -> Card:
+    value, unit = _split(power_text(load.peak_mw.value))
+    note = f"at {view.clock(load.peak_mw.time)}"
+    if load.baseline_peak_mw is not None:
+        note += f"; {view.names[0]} {power_text(load.baseline_peak_mw.value)}"
+    return Card(f"Peak {load.title}", value, unit, note)
+
+
+def _shed(view: View, load: Load) -> Card:
+    value, unit = _split(energy_text(load.shed_mwh or 0.0))
+    note = ""
+    if load.rebound_mwh is not None:
+        note = f"{energy_text(load.rebound_mwh)} came back ({load.rebound_share:.0%})"
+    if load.rebound_peak_mw is not None and load.rebound_peak_mw.value > 0:
+        note += f", at most +{power_text(load.rebound_peak_mw.value)} at {view.clock(load.rebound_peak_mw.time)}"
+    return Card(f"Energy shed, {load.federate}", value, unit, note)
+
+
+def _voltage(view: View, voltage: Voltage) -> Card:
+    worst = voltage.worst
+    below = worst == voltage.lowest_pu
+    before = voltage.baseline_lowest_pu if below else voltage.baseline_highest_pu
+    note = f"at {worst.where}, {view.clock(worst.time)}"
+    if before is not None:
+        note += f"; {view.names[0]} {before.value:.3f} pu"
+    label = f"{'Lowest' if below else 'Highest'} voltage, {voltage.federate}"
+    return Card(label, f"{worst.value:.3f}", "pu", note, alarm=not RANGE_A[0] <= worst.value <= RANGE_A[1])
+
+
+def _cost(view: View, cost: Cost) -> Card:
+    note = ""
+    if cost.baseline_cost is not None:
+        note = f"{cost.cost - cost.baseline_cost:+,.0f} $ against {view.names[0]}"
+    return Card(f"Cost of {cost.federate}", f"{cost.cost:,.0f}", "$", note)
+
+
+def _split(text: str) -> tuple[str, str]:
+    value, unit = text.split(" ")
+    return value, unit
