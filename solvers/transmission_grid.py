@@ -124,9 +124,7 @@ class TransmissionCase:
         try:
             return self.buses.label.index(label)
         except ValueError:
-            raise CaseError(
-                f"{self.name} has no bus '{label}'. {closest_names(label, self.buses.label)}"
-            ) from None
+            raise CaseError(f"{self.name} has no bus '{label}'. {closest_names(label, self.buses.label)}") from None
 
     def dc_injection(self) -> Complexes:
         """What the DC lines inject into each bus [MVA], shape (bus,).
