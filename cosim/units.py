@@ -89,6 +89,8 @@ def _duration(text: object) -> int:
 
 def format_duration(time: int) -> str:
     """Write a duration [ns] in the largest unit that leaves a whole number."""
+    if time == 0:
+        return "0 s"
     for unit, size in (("h", 3_600 * 10**9), ("min", 60 * 10**9), ("s", 10**9), ("ms", 10**6), ("us", 10**3)):
         if time % size == 0:
             return f"{time // size} {unit}"
