@@ -6,6 +6,7 @@ threads; a federate that is alone in its process runs in the main thread, as som
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -22,7 +23,7 @@ from cosim.contract import Exchange, Time
 from cosim.engine.connection import Broker, Connection, Core, SecondaryError
 from cosim.engine.failure import Failure
 from cosim.engine.files import BROKER_FILE, FEDERATION_FILE, ROUNDS
-from cosim.engine.inputs import Inputs, check_outputs
+from cosim.engine.inputs import Inputs, check_next_time, check_outputs
 from cosim.engine.journal import Column, JournalWriter
 from cosim.engine.lifeline import die_with_parent
 from cosim.engine.status import Phase, StatusTable
@@ -56,10 +57,10 @@ class Stepper:
         scratch = self.folder / f"{self.spec.name}.scratch"
         scratch.mkdir()
         self.federate.start(scratch)
+        self.status.enter(self.spec.name, Phase.JOINING)
 
     def connect(self, core: Core) -> None:
         """Register with HELICS and open the journal."""
-        self.status.enter(self.spec.name, Phase.JOINING)
         self.connection = Connection(core, self.federation, self.spec, self.federate, self.ports)
         self.journal = JournalWriter(self.folder, self.spec.name, self._columns())
 
@@ -83,20 +84,35 @@ class Stepper:
             self.connection.send(solution.messages)
             self._commit(time, solution)
             following = self.federate.next_time(time)
-            if following is not None and following <= time:
-                raise ContractError(f"next_time({time}) must be later, got {following}")
+            check_next_time(time, following, self.federation.step)
             time = following
         silent = self._inputs.silent()
         if silent:
             raise ContractError(f"link {silent[0]} carried nothing in the whole run")
         self.status.enter(self.spec.name, Phase.WAITING, self.federation.duration)
+        self._row["next"] = self.federation.duration
         self.connection.leave()
-        self.status.enter(self.spec.name, Phase.DONE)
+
+    def close(self) -> None:
+        """Release what the federate took; a failure that comes first keeps its place."""
+        failed = self._row["phase"] == Phase.FAILED
+        if not failed:
+            self.status.enter(self.spec.name, Phase.CLOSING)
+        try:
+            self.federate.close()
+            self.journal.close()
+        except BaseException as error:
+            if not failed:
+                write_failure(self.folder, self.status, self.spec.name, error)
+        else:
+            if not failed:
+                self.status.enter(self.spec.name, Phase.DONE)
 
     def _wait(self, until: Time) -> None:
         self.status.enter(self.spec.name, Phase.WAITING)
+        self._row["next"] = self.time
         # A source of data that waits for nobody would fill the memory with values that nobody has read yet.
-        while self.time - self.status.rows["time"].min() > MOST_AHEAD * self.federation.step:
+        while self.time - self.status.rows["next"].min() > MOST_AHEAD * self.federation.step:
             clock.sleep(0.002)
         self.connection.request(until)
         self.status.enter(self.spec.name, Phase.COMPUTING, self.time)
@@ -196,9 +212,9 @@ def _prepare(
     """Build, start and connect the federates of `process`; what fails is written down and raised again."""
     specs = federation.processes[process]
     current = specs[0]
+    steppers: list[Stepper] = []
     try:
         broker, address = _broker(folder, federation, process)
-        steppers = []
         for current in specs:
             steppers.append(Stepper(folder, federation, current, status))
             steppers[-1].start()
@@ -208,6 +224,9 @@ def _prepare(
             stepper.connect(core)
     except BaseException as error:
         write_failure(folder, status, current.name, error)
+        for stepper in steppers:
+            with contextlib.suppress(Exception):
+                stepper.federate.close()
         raise
     return steppers, broker, core
 
@@ -224,13 +243,11 @@ def main(folder: Path, process: str) -> int:
     for thread in threads:
         thread.join()
     for stepper in steppers:
-        stepper.federate.close()
-        stepper.journal.close()
+        stepper.close()
     failed = any(status.row(stepper.spec.name)["phase"] != Phase.DONE for stepper in steppers)
-    if not failed:
-        core.wait(LEAVE_WITHIN)
-        if broker is not None:
-            broker.wait(LEAVE_WITHIN)
+    core.wait(LEAVE_WITHIN)  # after a failure too: the others have to hear of it
+    if broker is not None and not failed:
+        broker.wait(LEAVE_WITHIN)
     return int(failed)
 
 

@@ -7,10 +7,11 @@ from typing import Protocol
 
 import numpy as np
 
-from cosim.contract import Array, Exchange, Message, Port
+from cosim.contract import Array, Exchange, Message, Port, Time
 from cosim.engine.journal import Column
 from cosim.errors import ContractError
 from cosim.federation import LinkSpec
+from cosim.units import format_duration
 
 
 class Source(Protocol):
@@ -104,8 +105,23 @@ def _initial(port: Port) -> Array:
     return np.array(np.broadcast_to(np.asarray(value, dtype=complex if port.is_complex else float), port.shape))
 
 
+def check_next_time(time: Time, following: Time | None, step: Time) -> None:
+    """Raise ContractError if `following`, what next_time(`time`) gave, is no later multiple of the base step [ns]."""
+    if following is not None and following <= time:
+        raise ContractError(
+            f"next_time at {format_duration(time)} must give a later time, got {format_duration(following)}"
+        )
+    if following is not None and following % step:
+        raise ContractError(
+            f"next_time at {format_duration(time)} must give a multiple of the base step {format_duration(step)}, "
+            f"got {format_duration(following)}"
+        )
+
+
 def check_outputs(outputs: Mapping[str, Port], solution: Exchange) -> dict[str, Array]:
     """Every output in its port's shape and type. Raises ContractError naming the port."""
+    if not isinstance(solution, Exchange):
+        raise ContractError(f"solve must return an Exchange, got {type(solution).__name__}")
     if set(solution.values) != set(outputs):
         missing = sorted(set(outputs) - set(solution.values))
         extra = sorted(set(solution.values) - set(outputs))
@@ -115,6 +131,8 @@ def check_outputs(outputs: Mapping[str, Port], solution: Exchange) -> dict[str, 
         value = np.asarray(solution.values[name])
         if value.shape != port.shape:
             raise ContractError(f"output '{name}' must have the shape {port.shape}, got {value.shape}")
+        if value.dtype.kind not in "biufc":
+            raise ContractError(f"output '{name}' must hold numbers, got values of type {value.dtype}")
         if value.dtype.kind == "c" and not port.is_complex:
             raise ContractError(f"output '{name}' is declared real, got complex values")
         if not np.all(np.isfinite(value)):

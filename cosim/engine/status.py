@@ -25,8 +25,9 @@ class Phase(IntEnum):
     JOINING = 3
     COMPUTING = 4
     WAITING = 5
-    DONE = 6
-    FAILED = 7
+    CLOSING = 6
+    DONE = 7
+    FAILED = 8
 
 
 #: How a phase reads in a message.
@@ -37,6 +38,7 @@ PHRASES = {
     Phase.JOINING: "was joining the federation",
     Phase.COMPUTING: "was computing",
     Phase.WAITING: "was waiting for others",
+    Phase.CLOSING: "was closing",
     Phase.DONE: "had finished",
     Phase.FAILED: "had failed",
 }
@@ -45,6 +47,7 @@ ROW = np.dtype(
     [
         ("phase", np.int64),
         ("time", np.int64),  # [ns] simulated
+        ("next", np.int64),  # [ns] the simulated time that it computes or waits for
         ("stamp", np.float64),  # [s] monotonic clock at the last change
         ("busy", np.float64),  # [s] wall time spent in the federate's own methods since the first step
         ("steps", np.int64),  # committed steps

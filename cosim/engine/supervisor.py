@@ -34,7 +34,8 @@ POLL = 0.03  #: [s] between two looks
 GRACE = 1.5  #: [s] to find the first cause once something failed
 LEAVE = 12.0  #: [s] for a process to end after its federates have
 
-_STARTING = (Phase.CREATED, Phase.BUILDING, Phase.STARTING, Phase.JOINING)
+#: The phases before the first step; who is in the first of them is the one that the others wait for.
+_STARTING = (Phase.BUILDING, Phase.STARTING, Phase.CREATED, Phase.JOINING)
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,8 @@ class Supervisor:
     def _start(self) -> None:
         # One thread per numeric library: federates run side by side, and threads change the order of sums.
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        temporary = self.scratch / "temporary"
+        temporary.mkdir()
         for name in self.federation.processes:
             with (self.scratch / f"{name}.log").open("wb") as log:
                 self.processes[name] = subprocess.Popen(
@@ -137,7 +140,7 @@ class Supervisor:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,  # Ctrl-C is for the supervisor alone
-                    env={**os.environ, **threads},
+                    env={**os.environ, **threads, "TMPDIR": str(temporary)},
                 )
             self._watched[self.processes[name].pid] = psutil.Process(self.processes[name].pid)
 
@@ -187,13 +190,17 @@ class Supervisor:
             code = process.poll()
             if code is None:
                 continue
-            unfinished = [spec for spec in self.federation.processes[name] if not self._is_done(spec.name)]
-            if not unfinished or read_failures(self.scratch):
+            members = self.federation.processes[name]
+            unfinished = [spec for spec in members if not self._is_done(spec.name)]
+            if code == 0 and not unfinished:
                 continue
-            spec = min(unfinished, key=lambda entry: self._rank(entry.name))
+            if any(not failure.secondary for failure in read_failures(self.scratch)):
+                continue
+            spec = min(unfinished or members, key=lambda entry: self._rank(entry.name))
             row = self.status.row(spec.name)
             how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-            cause = f"its process {how} while it {PHRASES[Phase(int(row['phase']))]}, before the stop time."
+            early = ", before the stop time" if row["time"] < self.federation.duration else ""
+            cause = f"its process {how} while it {PHRASES[Phase(int(row['phase']))]}{early}."
             others = [entry.name for entry in unfinished if entry is not spec]
             if others:
                 cause += f" It shared the process with {', '.join(others)}."
@@ -205,7 +212,8 @@ class Supervisor:
 
     def _rank(self, name: str) -> int:
         """Who is named when a process of several dies: first who was computing."""
-        return {Phase.COMPUTING: 0, Phase.STARTING: 1, Phase.BUILDING: 2}.get(self._phase(name), 3)
+        order = (Phase.COMPUTING, Phase.CLOSING, Phase.STARTING, Phase.BUILDING)
+        return order.index(self._phase(name)) if self._phase(name) in order else len(order)
 
     def _hung(self) -> Fault | None:
         """Someone computes or starts for too long, or all wait for each other."""
@@ -214,6 +222,7 @@ class Supervisor:
         rows = self.status.rows
         phases = rows["phase"]
         starting = [n for n in self.status.names if self._phase(n) in _STARTING]
+        starting.sort(key=lambda n: _STARTING.index(self._phase(n)))
         for name in starting:
             fault = self._stuck_at_start(name, now)
             if fault is not None:
@@ -224,8 +233,9 @@ class Supervisor:
             self._first_step = now
         for name, row in zip(self.status.names, rows, strict=True):
             allowed = limits.step if row["steps"] else limits.start
-            if row["phase"] == Phase.COMPUTING and now - row["stamp"] > allowed / 1e9:
-                cause = f"hangs: it has been computing for {now - row['stamp']:.1f} s."
+            if row["phase"] in (Phase.COMPUTING, Phase.CLOSING) and now - row["stamp"] > allowed / 1e9:
+                doing = PHRASES[Phase(int(row["phase"]))].removeprefix("was ")
+                cause = f"hangs: it has been {doing} for {now - row['stamp']:.1f} s."
                 limit = "limits.step" if row["steps"] else "limits.start"
                 remedy = f"If its model needs that long, raise {limit} (now {format_duration(allowed)})."
                 return Fault(name, int(row["time"]), cause, remedy, self._log_end(self._process_of(name)))
@@ -278,9 +288,12 @@ class Supervisor:
         return next(spec.process for spec in self.federation.federates if spec.name == name)
 
     def _processor_time(self, process: str) -> float:
+        """Used by the thread that starts federates [s], and by children: the broker's own threads never rest."""
+        pid = self.processes[process].pid
         with contextlib.suppress(psutil.Error):
-            times = self._watched[self.processes[process].pid].cpu_times()
-            return times.user + times.system + times.children_user + times.children_system
+            threads, times = self._watched[pid].threads(), self._watched[pid].cpu_times()
+            own = sum(thread.user_time + thread.system_time for thread in threads if thread.id == pid)
+            return own + times.children_user + times.children_system
         return 0.0
 
     def _log_end(self, process: str) -> str:
@@ -316,12 +329,20 @@ class Supervisor:
     # The end -----------------------------------------------------------------------------------------------
 
     def _kill(self) -> None:
-        """End every process of the run with all its children."""
+        """End every process of the run with all its children; after a failure they may close first."""
+        until = time.monotonic() + GRACE
+        while self._closes_after_failure() and time.monotonic() < until:
+            time.sleep(POLL)
         for process in self.processes.values():
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(LEAVE)
+
+    def _closes_after_failure(self) -> bool:
+        """Whether federates that heard of another's failure are still closing; those that hang never do."""
+        running = [process for process in self.processes.values() if process.poll() is None]
+        return bool(running) and self.outcome.fault is not None and bool(read_failures(self.scratch))
 
     def _close(self) -> None:
         """Keep the processes' output beside the results."""
