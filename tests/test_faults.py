@@ -1,0 +1,169 @@
+"""Faults of federates in real federations: each ends soon, names its cause, and leaves nothing but its results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cosim
+
+ENDS_WITHIN = 10.0  #: [s] wall time
+MINUTE = 60 * 10**9
+
+SHARED, ALONE = "saboteur.py", "saboteur_alone.py"
+KINDS = pytest.mark.parametrize("kind", [SHARED, ALONE], ids=["shared", "alone"])
+
+
+def check(end: Any, *words: str, minutes: int = 20) -> None:
+    """The run ended in time with a bad verdict that says `words`, and its first `minutes` can be opened."""
+    assert end.wall - end.run.manifest["timings"]["startup_s"] < ENDS_WITHIN
+    assert not end.run.trustworthy
+    for word in ("federate 'bad'", *words):
+        assert word in end.fault
+    opened = cosim.open(end.run.folder)
+    assert opened.verdict.fault == end.fault
+    assert opened.manifest["digest"]
+    if minutes:
+        bad, good = opened.results["bad"], opened.results["good"]
+        assert bad["level"].values.tolist() == list(range(minutes))
+        assert good.sizes["time"] in (minutes - 1, minutes, minutes + 1)
+        assert np.isfinite(good["y"].values).all()
+        assert not end.run.verdict.checks[0].passed
+        assert "bad" in {check.federate for check in end.run.verdict.failed}
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("stage", "minutes"), [("solve", 20), ("commit", 20), ("next_time", 21)], ids=["solve", "commit", "next_time"]
+)
+def test_a_federate_raises(run_to_end: Callable, pair: Callable, kind: str, stage: str, minutes: int) -> None:
+    end = run_to_end(pair(kind, fault="raise", stage=stage))
+    check(end, "simulated 20 min", "ZeroDivisionError", "the model divided by nothing", "run.log", minutes=minutes)
+    assert "saboteur.py" in (end.run.folder / "run.log").read_text()
+
+
+@KINDS
+def test_a_federate_raises_while_starting(run_to_end: Callable, pair: Callable, kind: str) -> None:
+    end = run_to_end(pair(kind, fault="raise", stage="start"))
+    check(end, "simulated 0", "ZeroDivisionError", minutes=0)
+
+
+def test_a_solver_fails(run_to_end: Callable, pair: Callable) -> None:
+    end = run_to_end(pair(fault="solver_error"))
+    check(end, "simulated 20 min", "the power flow did not converge in 30 iterations")
+    assert "raised" not in end.fault  # an error made on purpose needs no traceback
+
+
+@KINDS
+def test_a_federate_is_killed(run_to_end: Callable, pair: Callable, kind: str) -> None:
+    end = run_to_end(pair(kind, fault="kill"))
+    check(end, "simulated 20 min", "killed by SIGKILL", "computing")
+
+
+def test_a_federate_is_killed_while_starting(run_to_end: Callable, pair: Callable) -> None:
+    end = run_to_end(pair(ALONE, fault="kill", stage="start"))
+    check(end, "simulated 0", "killed by SIGKILL", "starting its engine", minutes=0)
+
+
+@KINDS
+@pytest.mark.parametrize("code", [0, 5])
+def test_a_federate_exits_early(run_to_end: Callable, pair: Callable, kind: str, code: int) -> None:
+    end = run_to_end(pair(kind, fault=f"exit_{code}"))
+    check(end, "simulated 20 min", f"exit code {code}", "before the stop time")
+
+
+def test_a_federate_exits_while_starting(run_to_end: Callable, pair: Callable) -> None:
+    end = run_to_end(pair(ALONE, fault="exit_0", stage="start"))
+    check(end, "simulated 0", "exit code 0", "starting its engine", minutes=0)
+
+
+@KINDS
+@pytest.mark.parametrize("fault", ["loop", "sleep"])
+def test_a_federate_hangs(run_to_end: Callable, pair: Callable, kind: str, fault: str) -> None:
+    end = run_to_end(pair(kind, fault=fault))
+    check(end, "simulated 20 min", "hangs", "it has been computing for", "limits.step (now 2 s)")
+
+
+@pytest.mark.parametrize("fault", ["loop", "sleep"])
+def test_a_federate_hangs_in_its_first_step(run_to_end: Callable, pair: Callable, fault: str) -> None:
+    scenario = pair(fault=fault, at="0 s")
+    scenario["limits"]["start"] = "6 s"  # engines may need longer for their first step
+    check(run_to_end(scenario), "simulated 0", "it has been computing for", "limits.start (now 6 s)", minutes=0)
+
+
+def test_a_hang_ends_in_time_with_the_default_limits(run_to_end: Callable, pair: Callable) -> None:
+    scenario = pair(fault="sleep")
+    del scenario["limits"]
+    check(run_to_end(scenario), "simulated 20 min", "hangs", "limits.step (now 8 s)")
+
+
+@KINDS
+def test_a_federate_never_joins(run_to_end: Callable, pair: Callable, kind: str) -> None:
+    end = run_to_end(pair(kind, fault="sleep", stage="start"))
+    check(end, "never joins", "starting its engine", "no processor time", "limits.idle (now 4 s)", minutes=0)
+
+
+@KINDS
+def test_a_federate_never_joins_and_is_busy(run_to_end: Callable, pair: Callable, kind: str) -> None:
+    scenario = pair(kind, fault="loop", stage="start")
+    scenario["limits"]["start"] = "6 s"
+    end = run_to_end(scenario)
+    check(end, "did not join within", "starting its engine", "limits.start (now 6 s)", minutes=0)
+
+
+@KINDS
+@pytest.mark.parametrize("fault", ["raise", "sleep", "exit_5"])
+def test_a_federate_fails_while_closing(run_to_end: Callable, pair: Callable, kind: str, fault: str) -> None:
+    end = run_to_end(pair(kind, fault=fault, stage="close"))
+    words = {"raise": "the model divided by nothing", "sleep": "hangs: it has been closing", "exit_5": "exit code 5"}
+    assert end.wall < ENDS_WITHIN
+    assert not end.run.trustworthy
+    assert "'bad'" in end.fault
+    assert words[fault] in end.fault
+    assert cosim.open(end.run.folder).results["good"].sizes["time"] == 60
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("nan", "output 'y' [MW] holds NaN or infinity"),
+        ("infinity", "output 'level' [1] holds NaN or infinity"),
+        ("shape", "output 'y' must have the shape (2,), got (3,)"),
+        ("complex", "output 'level' is declared real, got complex"),
+        ("undeclared", "not declared: ['z']"),
+        ("missing", "missing: ['level']"),
+        ("text", "output 'level' must hold numbers"),
+        ("nothing", "solve must return an Exchange, got NoneType"),
+    ],
+)
+def test_a_solution_breaks_the_contract(run_to_end: Callable, pair: Callable, fault: str, words: str) -> None:
+    check(run_to_end(pair(fault=fault)), "simulated 20 min", words)
+
+
+@pytest.mark.parametrize("fault", ["backwards", "standstill", "off_step"])
+def test_the_next_time_breaks_the_contract(run_to_end: Callable, pair: Callable, fault: str) -> None:
+    end = run_to_end(pair(fault=fault))
+    words = "a multiple of the base step 1 min, got 1200001 ms" if fault == "off_step" else "a later time, got"
+    check(end, "simulated 20 min", "next_time at 20 min must give", words, minutes=21)
+
+
+@pytest.mark.parametrize("lagged", [False, True], ids=["ordered", "lagged"])
+def test_a_link_carries_nothing(run_to_end: Callable, pair: Callable, lagged: bool) -> None:
+    scenario = pair(fault="never")
+    scenario["links"] = [{"source": "bad.y", "destination": "good.x", "lagged": lagged}]
+    end = run_to_end(scenario)
+    assert end.wall < ENDS_WITHIN
+    assert not end.run.trustworthy
+    assert "federate 'good'" in end.fault
+    assert "link bad.y->good.x carried nothing" in end.fault
+    assert ("simulated 59 min" if lagged else "simulated 0") in end.fault
+
+
+def test_what_a_federate_takes_is_released_after_a_fault(run_to_end: Callable, pair: Callable) -> None:
+    scenario = pair(fault="raise", temporary_file=True)
+    third = {"name": "third", "model": {"kind": ALONE, "temporary_file": True}}
+    scenario["federates"] = [*scenario["federates"], third]
+    check(run_to_end(scenario), "ZeroDivisionError")  # run_to_end looks at the folder for temporary files
