@@ -161,7 +161,8 @@ def metronome(swing: str, step: int) -> str:
 def fault_check() -> str:
     """The object that takes a section behind an opened switch to 0 V.
 
-    Without it voltages there explode or turn to NaN while every return code says success.
+    Without it voltages there explode or turn to NaN while every return code says success. Even with it a
+    switch must stay open for two steps: closed again after one, its section stays dead.
     """
     return gridlabd_object(
         "fault_check",

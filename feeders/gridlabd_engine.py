@@ -45,8 +45,8 @@ class Engine:
         Raises
         ------
         EngineError
-            If the model does not load. A syntax error ends the process instead (code 255), with its
-            line in the log: `check_model` first what others wrote.
+            If the model does not load, with GridLAB-D's `file(line)`. Some faults, such as an unknown
+            unit, end the process instead (code 255): `check_model` first what others wrote.
 
         """
         self.folder = folder
@@ -135,7 +135,7 @@ class Engine:
 
 
 def check_model(text: str, folder: Path, *, seconds: float = 120.0) -> None:
-    """Load a model in another process, since a syntax error ends the process that loads it.
+    """Load a model in another process, since some faults end the process that loads it.
 
     Raises
     ------
@@ -153,7 +153,13 @@ def check_model(text: str, folder: Path, *, seconds: float = 120.0) -> None:
             )
         except subprocess.TimeoutExpired:
             raise EngineError(f"GridLAB-D did not load the model within {seconds:g} s") from None
-    if done.returncode != 0:
+    if done.returncode not in (0, 1):
+        said = end_of_log(folder / LOG)
+        raise EngineError(
+            f"GridLAB-D ended with code {done.returncode} while it loaded the model, as it does at a unit "
+            f"that it does not know: {said}"
+        )
+    if done.returncode == 1:
         raise EngineError(f"GridLAB-D does not load the model: {end_of_log(folder / LOG)}")
 
 

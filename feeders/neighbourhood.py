@@ -162,8 +162,7 @@ class RunningNeighbourhood:
         homes = self.plan.homes
         hour = _hour(moment)
         ev_power = charge(homes, self._needed, hour, self._step_hours, inputs.ev_charger & inputs.home)
-        self.write(inputs, ev_power)
-        self.advance(moment)
+        self.advance(moment, inputs, ev_power)
         outputs = self.read(inputs, ev_power)
         self._needed = needed_after(homes, self._needed, ev_power, hour, self._step_hours)
         # The control acts a step later: it sees the meter as it is now.
@@ -172,15 +171,24 @@ class RunningNeighbourhood:
         )
         return outputs
 
-    def advance(self, moment: datetime) -> None:
-        """Step GridLAB-D to `moment`, through the warm-up if it is the first step."""
+    def advance(self, moment: datetime, inputs: Inputs, ev_power: Floats) -> None:
+        """Write what has changed and step GridLAB-D to `moment`, through the warm-up if it is the first."""
         if not self._warm:
-            ahead = self.clock.model_start + timedelta(seconds=self.clock.step)
-            while ahead < moment:
-                self.engine.step_to(ahead)
-                ahead += timedelta(seconds=self.clock.step)
+            self._warm_up(moment, inputs, ev_power)
             self._warm = True
+        self.write(inputs, ev_power)
         self.engine.step_to(moment)
+
+    def _warm_up(self, moment: datetime, inputs: Inputs, ev_power: Floats) -> None:
+        """Step to just before `moment`, with its inputs."""
+        yes = np.ones(len(self.plan.homes), dtype=np.bool_)
+        # Before its first step GridLAB-D initialises; a device or meter that is off by then stays off.
+        self.write(replace(inputs, thermostat=yes, ev_charger=yes, water_heater=yes, home=yes), ev_power)
+        ahead = self.clock.model_start + timedelta(seconds=self.clock.step)
+        while ahead < moment:
+            self.engine.step_to(ahead)
+            self.write(inputs, ev_power)
+            ahead += timedelta(seconds=self.clock.step)
 
     def write(self, inputs: Inputs, ev_power: Floats) -> None:
         """Write what has changed since the last step."""
