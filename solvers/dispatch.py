@@ -38,7 +38,8 @@ A day of 5-minute dispatches with four hours of look-ahead in 18 periods, CPU ti
     ACTIVSg2000           20   2.3 s        0.45 s      38 ms          38
     ACTIVSg10k            10   3.6 s        1.4 s   80-105 ms          18
 
-Prices of a look-ahead are not bounded below: where ramps will bind soon, one more MW now lets units
+A storage may charge and discharge at once where the price is negative: burning energy then pays, and a
+linear programme cannot forbid it. Prices of a look-ahead are not bounded below: where ramps will bind soon, one more MW now lets units
 climb earlier, and can be worth as much as the load that is then not shed.
 """
 

@@ -94,9 +94,7 @@ class Ptdf:
         matrix = (self._incidence.T @ self._weighted).tocsc()
         reduced = csc_array(matrix[self._free][:, self._free])
         options = {"SymmetricMode": True}
-        self._factors = (
-            splu(reduced, permc_spec="MMD_AT_PLUS_A", options=options) if len(self._free) else None
-        )
+        self._factors = splu(reduced, permc_spec="MMD_AT_PLUS_A", options=options) if len(self._free) else None
         own = -self.susceptance * shift
         self._shift_injection: FloatArray = np.asarray(self._incidence.T @ own)
         self._shift_own = own

@@ -44,9 +44,7 @@ def random_network(seed: int, buses: int, extra: int) -> Network:
     """A random tree (so that it is connected) with `extra` chords."""
     rng = np.random.default_rng(seed)
     tree_from = np.array([rng.integers(0, bus) for bus in range(1, buses)], dtype=np.int64)
-    chords = np.array([rng.choice(buses, 2, replace=False) for _ in range(extra)], dtype=np.int64).reshape(
-        -1, 2
-    )
+    chords = np.array([rng.choice(buses, 2, replace=False) for _ in range(extra)], dtype=np.int64).reshape(-1, 2)
     from_bus = np.r_[tree_from, chords[:, 0]]
     to_bus = np.r_[np.arange(1, buses), chords[:, 1]]
     count = len(from_bus)
@@ -86,9 +84,7 @@ def dense_angle_flows(network: Network, injection: Floats) -> Floats:
     return b * (angle[network.from_bus] - angle[network.to_bus] - network.shift)
 
 
-networks = st.builds(
-    random_network, seed=st.integers(0, 10_000), buses=st.integers(2, 15), extra=st.integers(0, 10)
-)
+networks = st.builds(random_network, seed=st.integers(0, 10_000), buses=st.integers(2, 15), extra=st.integers(0, 10))
 
 
 @settings(max_examples=50, deadline=None)
@@ -124,10 +120,7 @@ def test_a_branch_out_of_service_is_a_network_built_without_it(seed: int, buses:
     tripped = replace(network, in_service=keep)
     rebuilt = Network(
         buses,
-        *(
-            getattr(network, name)[keep]
-            for name in ("from_bus", "to_bus", "reactance", "tap", "shift", "in_service")
-        ),
+        *(getattr(network, name)[keep] for name in ("from_bus", "to_bus", "reactance", "tap", "shift", "in_service")),
     )
     np.testing.assert_allclose(
         tripped.ptdf().rows(np.flatnonzero(keep)), rebuilt.ptdf().rows(np.arange(int(keep.sum()))), atol=1e-9
