@@ -20,8 +20,8 @@ Both loops end at the optimum of the full problem: no violated line, no column w
 
 Pyomo states the problem (`solvers/dispatch_model.py`) and compiles it to matrix form once; afterwards
 loads, limits and initial states go to HiGHS as whole arrays of bounds. That was chosen by measurement.
-One re-solve, parameters and reading included, 18 periods, 10 segments, no line rows, one core, median
-of 20 (HiGHS 1.15.1, Pyomo 6.10.1):
+One re-solve of the same small model (balance, ramps, 10 segments, 18 periods) three ways, parameters and
+reading included, one core, median of 20 (HiGHS 1.15.1, Pyomo 6.10.1):
 
                     arrays to HiGHS    appsi Highs, mutable Params    contrib.solver Highs
     case118               2.9 ms                  67 ms                      68 ms
@@ -30,17 +30,18 @@ of 20 (HiGHS 1.15.1, Pyomo 6.10.1):
 since Pyomo updates and reads one Python object per bound. Quadratic costs as they are (HiGHS' QP solver,
 which does not start warm) take 350 ms on case118 and 15 ms on case39; in segments, 2 ms and 1 ms.
 
-A day of 5-minute dispatches with four hours of look-ahead in 18 periods, CPU time of one shared core:
+Rolling 5-minute dispatches of this module, look-ahead 4 h in 18 periods, CPU time of one shared core
+(it moved between runs as the ranges say):
 
-                    segments   build    first solve   re-solve   line rows
-    case39                20   1.2 s          9 ms     1-4 ms           0
-    case118               20   1.2 s         41 ms     3-5 ms           0
-    ACTIVSg2000           20   2.3 s        0.45 s      38 ms          38
-    ACTIVSg10k            10   3.6 s        1.4 s   80-105 ms          18
+                    intervals   segments   build    first solve   re-solve   line rows
+    case39                288         20   1.2 s          9 ms     1-4 ms           0
+    case118               288         20   1.2 s         41 ms     3-5 ms           0
+    ACTIVSg2000           100         20   2.3 s        0.45 s      38 ms          38
+    ACTIVSg10k             24         10   3.6 s        1.4 s   80-105 ms          18
 
 A storage may charge and discharge at once where the price is negative: burning energy then pays, and a
-linear programme cannot forbid it. Prices of a look-ahead are not bounded below: where ramps will bind soon, one more MW now lets units
-climb earlier, and can be worth as much as the load that is then not shed.
+linear programme cannot forbid it. Prices of a look-ahead are not bounded below: where ramps will bind
+soon, one more MW now lets units climb earlier, and can be worth as much as the load that is then not shed.
 """
 
 from __future__ import annotations
