@@ -25,6 +25,8 @@ Times = NDArray[np.int64]
 
 BLOCK = 32_000_000  #: [B] read at once
 PERTURBATIONS = "perturbations"  #: the federate that the wiring adds for a scenario's perturbations
+NODE_VOLTAGE = "node_voltage"  #: the voltages of a feeder
+BUS_VOLTAGE = "voltage"  #: those of a transmission grid
 POWERS = ("power", "apparent power")  #: dimensions of units whose real part is an active power
 
 
@@ -112,7 +114,7 @@ class Recorded:
     @property
     def voltages(self) -> list[Variable]:
         """Voltages in per unit, by node of a feeder or by bus."""
-        names = ("node_voltage", "voltage")
+        names = (NODE_VOLTAGE, BUS_VOLTAGE)
         found = [variables[name] for variables in self.groups.values() for name in names if name in variables]
         return [variable for variable in found if variable.unit == "pu" and len(variable.labels) == 1]
 

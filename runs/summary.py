@@ -19,7 +19,7 @@ from cosim.units import format_duration
 from cosim.verdict import Check, Verdict
 from runs import measures
 from runs.measures import Flags
-from runs.recorded import PERTURBATIONS, Floats, Recorded, Times, Variable
+from runs.recorded import NODE_VOLTAGE, PERTURBATIONS, Floats, Recorded, Times, Variable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,10 +63,16 @@ class Voltage(Settings):
     """Voltages over the nodes of a feeder or the buses of a grid; dead ones (0 pu) are left out."""
 
     federate: str
+    variable: str
     lowest_pu: Extreme
     highest_pu: Extreme
     baseline_lowest_pu: Extreme | None = None
     baseline_highest_pu: Extreme | None = None
+
+    @property
+    def limits(self) -> tuple[float, float] | None:
+        """Range A for the nodes of a feeder; the voltages of a transmission grid are its operator's matter."""
+        return RANGE_A if self.variable == NODE_VOLTAGE else None
 
     @property
     def worst(self) -> Extreme:
@@ -190,8 +196,8 @@ def summarise(run: Run) -> Summary:
     return summarise_recorded(recorded, twin)
 
 
-def summarise_recorded(run: Recorded, twin: Recorded | None) -> Summary:
-    """As `summarise`, from what is already open; the twin may be any run to compare with."""
+def summarise_recorded(run: Recorded, twin: Recorded | None, twin_name: str = "undisturbed twin") -> Summary:
+    """As `summarise`, from what is already open; the twin may be any run to hold it against."""
     verdicts = [run.run.verdict, *([] if twin is None else [twin.run.verdict])]
     scenario = run.run.manifest["scenario"]
     return Summary(
@@ -201,7 +207,7 @@ def summarise_recorded(run: Recorded, twin: Recorded | None) -> Summary:
         start=run.start,
         duration_s=_duration(run) / 1e9,
         trustworthy=all(verdict.trustworthy for verdict in verdicts),
-        verdict=_verdict(verdicts),
+        verdict=_verdict(verdicts, twin_name),
         fault=next((verdict.fault for verdict in verdicts if verdict.fault), None),
         failed_checks=tuple(check for verdict in verdicts for check in verdict.failed),
         has_baseline=twin is not None,
@@ -257,15 +263,13 @@ def _highest(run: Recorded, times: Times, values: Floats) -> Extreme:
 # ---------------------------------------------------------------------------------------- verdict
 
 
-def _verdict(verdicts: list[Verdict]) -> str:
-    names = ("", "of the undisturbed twin ")
+def _verdict(verdicts: list[Verdict], twin_name: str) -> str:
     checks = sum(len(verdict.checks) for verdict in verdicts)
     if all(verdict.trustworthy for verdict in verdicts):
-        twin = " (the undisturbed twin's included)" if len(verdicts) > 1 else ""
-        return f"can be trusted: all {checks} checks passed{twin}"
+        return f"can be trusted: all {checks} checks passed" + (f" (the {twin_name}'s included)" * (len(verdicts) > 1))
     parts = [
         f"{len(verdict.failed)} of {len(verdict.checks)} checks {which}failed"
-        for verdict, which in zip(verdicts, names, strict=False)
+        for verdict, which in zip(verdicts, ("", f"of the {twin_name} "), strict=False)
         if not verdict.trustworthy
     ]
     return f"cannot be trusted: {', '.join(parts)}"
@@ -275,9 +279,11 @@ def _verdict(verdicts: list[Verdict]) -> str:
 
 
 def _counterpart(twin: Recorded | None, variable: Variable) -> Variable | None:
-    """The same variable of the twin, if it recorded it over the same elements."""
+    """The same variable of the twin, if it recorded it over the same elements and to the same end."""
     found = None if twin is None else twin.get(variable.group, variable.name)
-    return found if found is not None and found.labels == variable.labels and found.times.size else None
+    if found is None or found.labels != variable.labels or not found.times.size:
+        return None
+    return found if variable.times.size and found.times[-1] == variable.times[-1] else None
 
 
 def _loads(run: Recorded, twin: Recorded | None) -> Iterator[Load]:
@@ -332,7 +338,7 @@ def _voltages(run: Recorded, twin: Recorded | None) -> Iterator[Voltage]:
         if twin is not None and before is not None:
             values["baseline_lowest_pu"] = _extreme(twin, before[0])
             values["baseline_highest_pu"] = _extreme(twin, before[1])
-        yield Voltage(federate=variable.group, **values)
+        yield Voltage(federate=variable.group, variable=variable.name, **values)
 
 
 def _costs(run: Recorded, twin: Recorded | None) -> Iterator[Cost]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from runs.report.chart import View
-from runs.summary import RANGE_A, Cost, Load, Voltage, energy_text, power_text, seconds
+from runs.summary import Cost, Load, Voltage, energy_text, power_text, seconds
 
 EACH = 2  #: so many feeders and grids get cards of their own
 
@@ -83,7 +83,8 @@ def _voltage(view: View, voltage: Voltage) -> Card:
     if before is not None:
         note += f"; {view.names[0]} {before.value:.3f} pu"
     label = f"{'Lowest' if below else 'Highest'} voltage, {voltage.federate}"
-    return Card(label, f"{worst.value:.3f}", "pu", note, alarm=not RANGE_A[0] <= worst.value <= RANGE_A[1])
+    alarm = voltage.limits is not None and not voltage.limits[0] <= worst.value <= voltage.limits[1]
+    return Card(label, f"{worst.value:.3f}", "pu", note, alarm=alarm)
 
 
 def _cost(view: View, cost: Cost) -> Card:

@@ -123,15 +123,16 @@ def plain(text: str) -> str:
 def time_chart(view: View, title: str, unit: str, **options: Any) -> Chart:
     """An empty chart over the run's time, with the perturbations' times shaded."""
     chart = Chart(title, **options)
-    end_ms = view.start_ms + view.summary.duration_s * 1e3
+    end_ms = view.start_ms + view.summary.speed.simulated_s * 1e3  # a failed run is drawn as far as it got
     axis: dict[str, Any] = {
         "type": "date",
         "range": [view.start_ms, end_ms],
         "title": {"text": view.axis_title},
         "hoverformat": "%H:%M, %-d %b",
     }
-    if view.duration <= timedelta(hours=26):
-        hours = next(h for h in (0.25, 0.5, 1, 2, 3) if h == 3 or view.duration <= timedelta(hours=8 * h))
+    shown = (end_ms - view.start_ms) / HOUR_MS
+    if 0.5 <= shown <= 26:
+        hours = next(h for h in (0.25, 0.5, 1, 2, 3) if h == 3 or shown <= 8 * h)
         axis |= {"tickformat": "%H:%M", "dtick": hours * HOUR_MS, "tick0": "2000-01-01"}
     chart.layout["xaxis"] = axis
     chart.axes(unit)
@@ -266,9 +267,9 @@ def add_limit(chart: Chart, value: float, text: str, *, above: bool = True) -> N
     )
 
 
-def span(*values: Floats | float, margin: float = 0.06) -> list[float]:
-    """A range of an axis that holds all values with a margin."""
+def span(*values: Floats | float) -> list[float]:
+    """A range of an axis that holds all values, with room above them for a word."""
     flat = np.concatenate([np.ravel(value) for value in values])
     low, high = float(flat.min()), float(flat.max())
-    room = margin * (high - low or abs(high) or 1.0)
-    return [low - room, high + room]
+    room = high - low or abs(high) or 1.0
+    return [low - 0.1 * room, high + 0.16 * room]

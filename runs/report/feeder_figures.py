@@ -8,7 +8,7 @@ import numpy as np
 
 from runs import measures
 from runs.measures import HOUR
-from runs.recorded import PERTURBATIONS, Floats, Times, Variable
+from runs.recorded import NODE_VOLTAGE, PERTURBATIONS, Floats, Times, Variable
 from runs.report import style
 from runs.report.chart import Chart, View, add_band, add_limit, add_line, plain, span, time_chart
 from runs.summary import RANGE_A, Voltage, energy_text, power_text, trip_text
@@ -100,7 +100,7 @@ def power_chart(view: View, title: str, variables: list[Variable], colour: str =
     low, high = min(0.0, 1.1 * factor * float(power.min())), factor * float(power.max())
     if before:
         high = max(high, factor * float(_total(before)[1].max()))
-    chart.axes(f"active power [{unit}]", range=[low, 1.15 * high] if high > low else None)
+    chart.axes(f"active power [{unit}]", range=[low, 1.16 * high] if high > low else None)
     return chart
 
 
@@ -212,7 +212,7 @@ def _generation(view: View) -> Iterator[Chart]:
 
 def feeder_voltages(view: View) -> Iterator[Chart]:
     """The voltage band along each feeder, and the nodes in the worst hour."""
-    variables = [variable for variable in view.run.voltages if variable.name == "node_voltage"]
+    variables = [variable for variable in view.run.voltages if variable.name == NODE_VOLTAGE]
     worst = {voltage.federate: voltage for voltage in view.summary.voltages}
     known = [variable for variable in variables if variable.group in worst]
     for variable in sorted(known, key=lambda v: -abs(worst[v.group].worst.value - 1.0))[:FEEDERS]:
@@ -223,7 +223,7 @@ def feeder_voltages(view: View) -> Iterator[Chart]:
 
 
 def voltage_band(view: View, variable: Variable, voltage: Voltage, title: str, unit: str) -> Chart:
-    """The lowest, median and highest voltage over time, with the limits of range A."""
+    """The lowest, median and highest voltage over time, with the limits that hold there."""
     chart = time_chart(view, title, unit)
     times, band = measures.bands(variable, (0.0, 0.5, 1.0))
     other = view.other(variable)
@@ -233,8 +233,9 @@ def voltage_band(view: View, variable: Variable, voltage: Voltage, title: str, u
         add_line(chart, view, before_times, before[:, 2], "", color=style.BASELINE)
     name = _joined(view.run_name, "median, lowest to highest shaded")
     add_band(chart, view, times, band, name, ("lowest", "median", "highest"), style.DISTURBED)
-    _range_a(chart, band)
-    noun = "bus" if variable.name == "voltage" else "node"
+    if voltage.limits is not None:
+        _range_a(chart, band)
+    noun = "node" if variable.name == NODE_VOLTAGE else "bus"
     low, high = (view.at(extreme, ".3f", "pu", noun) for extreme in (voltage.lowest_pu, voltage.highest_pu))
     chart.note = f"Lowest {low}; highest {high}."
     return chart
@@ -244,7 +245,7 @@ def _range_a(chart: Chart, values: Floats) -> None:
     low, high = RANGE_A
     add_limit(chart, low, f"{low:g} pu, ANSI C84.1 range A", above=False)
     add_limit(chart, high, f"{high:g} pu, ANSI C84.1 range A")
-    chart.layout["yaxis"]["range"] = span(values, np.array(RANGE_A), margin=0.12)
+    chart.layout["yaxis"]["range"] = span(values, np.array(RANGE_A))
 
 
 def _profile(view: View, variable: Variable, voltage: Voltage) -> Chart:

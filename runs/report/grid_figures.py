@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from runs import measures
-from runs.recorded import Floats, Variable
+from runs.recorded import BUS_VOLTAGE, Floats, Variable
 from runs.report import style
 from runs.report.chart import Chart, View, add_band, add_limit, add_line, plain, span, time_chart
 from runs.report.feeder_figures import power_chart, voltage_band
@@ -30,11 +30,12 @@ def transmission(view: View) -> Iterator[Chart]:
             continue
         chart = power_chart(view, f"Total load of {variable.group}", [variable])
         chart.note = f"Peak {power_text(load.peak_mw.value)} at {view.clock(load.peak_mw.time)}."
-        chart.axes(chart.layout["yaxis"]["title"]["text"])  # a system's load is far from zero
+        drawn = np.concatenate([trace.y for trace in chart.traces])
+        chart.axes(chart.layout["yaxis"]["title"]["text"], range=span(drawn))  # a system's load is far from zero
         yield chart
     for variable in view.run.voltages:
         voltage = next((entry for entry in view.summary.voltages if entry.federate == variable.group), None)
-        if variable.name == "voltage" and voltage is not None:
+        if variable.name == BUS_VOLTAGE and voltage is not None:
             yield voltage_band(view, variable, voltage, f"Bus voltages of {variable.group}", "bus voltage [pu]")
     for group in view.run.having("branch_loading"):
         yield from _branch_loading(view, view.run.groups[group]["branch_loading"])
@@ -103,7 +104,7 @@ def _prices(view: View, variable: Variable) -> Chart:
         add_line(chart, view, other.times, before_band[:, 1], name, color=style.BASELINE, step=True)
     cost = next((entry for entry in view.summary.costs if entry.federate == variable.group), None)
     if cost is not None and cost.highest_price is not None:
-        chart.note = f"Highest price {view.at(cost.highest_price, ',.4g', '$/MWh', 'bus')}."
+        chart.note = f"Highest price {view.at(cost.highest_price, ',.2f', '$/MWh', 'bus')}."
     if band.min() > 0.0 and band.max() > 20.0 * np.median(band[:, 1]):
         chart.axes("price [$/MWh], logarithmic", type="log", dtick=1)
     return chart

@@ -40,6 +40,17 @@ def write_report(run: Run, path: Path | None = None) -> Path:
     return _write(view, view.summary.scenario, path or run.folder / REPORT)
 
 
+def write_comparison_report(first: Run, second: Run, path: Path) -> Path:
+    """Write the report of `second` to `path`, drawn over `first` in place of its own undisturbed twin.
+
+    Raises ResultsError if a run cannot be read, MachineError if the file cannot be written.
+    """
+    ours, theirs = Recorded(second), Recorded(first)
+    names = (f"first ({first.folder.name})", f"second ({second.folder.name})")
+    view = View(ours, theirs, summarise_recorded(ours, theirs, "first run"), names)
+    return _write(view, f"{second.folder.name} against {first.folder.name}", path)
+
+
 def _write(view: View, heading: str, path: Path) -> Path:
     text = render(view, heading)
     try:
@@ -65,7 +76,7 @@ def render(view: View, heading: str) -> str:
 
     verdicts = [("This run", view.run.run.verdict)]
     if view.twin is not None:
-        verdicts.append((f"The {view.names[0]} run", view.twin.run.verdict))
+        verdicts.append((f"The other run, {view.names[0]}", view.twin.run.verdict))
     return environment.get_template("page.html").render(
         title=f"{heading} · cosim report",
         heading=heading,
