@@ -91,7 +91,7 @@ class GridlabdFeeder(Federate):
     """A feeder in GridLAB-D.
 
     Homes take the place of an equal part of the published spot loads; the rest follows
-    `spot_load_scale`. Only the magnitude of `head_voltage` counts: a feeder does not feel its angle.
+    `load_scale`. Only the magnitude of `head_voltage` counts: a feeder does not feel its angle.
     A battery charges from its home's surplus and serves its demand, a step behind the meter.
     """
 
@@ -150,7 +150,7 @@ class GridlabdFeeder(Federate):
         return (
             self._head_voltage(),
             *self._weather_ports(),
-            Port("spot_load_scale", "1", "in", "factor on the spot loads that homes do not replace", initial=1.0),
+            Port("load_scale", "1", "in", "factor on the spot loads that homes do not replace", initial=1.0),
             Port("device_available", "1", "in", "device may run", devices, initial=1.0),
             self._power(),
             Port("node_voltage", "pu", "out", f"voltage of {feeder.name}", {"node_phase": self._plan.node_phases}),
@@ -206,7 +206,7 @@ class GridlabdFeeder(Federate):
         inputs = Inputs(
             head_voltage=voltage,
             weather=self._weather(values),
-            spot_load_scale=float(np.real(values["spot_load_scale"])),
+            spot_load_scale=float(np.real(values["load_scale"])),
             thermostat=allowed[0],
             ev_charger=allowed[1],
             water_heater=allowed[2],

@@ -233,6 +233,8 @@ def clock_text(clock: Clock) -> str:
 
 def _modules(solver: Solver) -> str:
     return (
+        # Thousands a day otherwise, of full batteries and voltages near the standard's edge.
+        "#set warn=FALSE\n"
         "module tape;\nmodule climate;\nmodule generators;\n"
         "module residential { implicit_enduses NONE; }\n"
         f"module powerflow {{\n  solver_method {solver.method};\n  line_capacitance TRUE;\n"

@@ -60,9 +60,9 @@ class Engine:
             for name, value in FORMATS.items():
                 self._engine.set_global(name, value)
             code = self._engine.load(str(path))
-        self._alive = code.value == 0
+        self._alive = code.value == 0 and self._engine.object_get_count() > 0
         if not self._alive:
-            raise EngineError(f"GridLAB-D does not load the model {path}: {self.said()}")
+            raise EngineError(f"GridLAB-D does not load the model: {quote(self.log, first=True)}")
 
     def step_to(self, moment: datetime) -> None:
         """Advance to `moment`, which must be a whole second after the present one.
@@ -113,8 +113,8 @@ class Engine:
         return tuple(sorted(self._engine.get_objects_by_class(kind)))
 
     def said(self) -> str:
-        """The end of what GridLAB-D wrote, errors first if there are any."""
-        return end_of_log(self.log)
+        """The last errors that GridLAB-D wrote."""
+        return quote(self.log)
 
     @contextlib.contextmanager
     def _quietly(self) -> Iterator[None]:
@@ -154,21 +154,22 @@ def check_model(text: str, folder: Path, *, seconds: float = 120.0) -> None:
         except subprocess.TimeoutExpired:
             raise EngineError(f"GridLAB-D did not load the model within {seconds:g} s") from None
     if done.returncode not in (0, 1):
-        said = end_of_log(folder / LOG)
+        said = quote(folder / LOG, first=True)
         raise EngineError(
             f"GridLAB-D ended with code {done.returncode} while it loaded the model, as it does at a unit "
             f"that it does not know: {said}"
         )
     if done.returncode == 1:
-        raise EngineError(f"GridLAB-D does not load the model: {end_of_log(folder / LOG)}")
+        raise EngineError(f"GridLAB-D does not load the model: {quote(folder / LOG, first=True)}")
 
 
-def end_of_log(path: Path, lines: int = 4) -> str:
-    """The last errors in a log of GridLAB-D, or its last lines if it holds no error."""
-    said = path.read_text(errors="replace").splitlines() if path.exists() else []
+def quote(log: Path, *, first: bool = False) -> str:
+    """The last errors in a log of GridLAB-D (or the first), or its last lines if it holds no error."""
+    said = log.read_text(errors="replace").splitlines() if log.exists() else []
     said = [line.strip() for line in said if line.strip()]
     errors = [line for line in said if not line.startswith(("WARNING", "Processing"))]
-    return " | ".join((errors or said)[-lines:]) or f"it said nothing (log: {path})"
+    lines = errors[:4] if first else (errors or said)[-4:]
+    return " | ".join(lines) or f"it said nothing (log: {log})"
 
 
 def _text(value: float | complex | str) -> str:

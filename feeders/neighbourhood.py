@@ -209,13 +209,15 @@ class RunningNeighbourhood:
             old.scale = inputs.spot_load_scale
         for k in np.flatnonzero(inputs.thermostat != old.thermostat).tolist():
             engine.write(home_object("house", k), "thermostat_mode", "AUTO" if inputs.thermostat[k] else "OFF")
-        for k in self._water[inputs.water_heater[self._water] != old.water_heater[self._water]].tolist():
-            mode = "OV_NORMAL" if inputs.water_heater[k] else "OV_OFF"
+        # Without supply its element would go on heating the tank, though the meter shows nothing.
+        heats = inputs.water_heater & inputs.home
+        for k in self._water[heats[self._water] != old.water_heater[self._water]].tolist():
+            mode = "OV_NORMAL" if heats[k] else "OV_OFF"
             engine.write(home_object("water_heater", k), "re_override", mode)
         for k in np.flatnonzero(inputs.home != old.home).tolist():
             status = "IN_SERVICE" if inputs.home[k] else "OUT_OF_SERVICE"
             engine.write(home_object("meter", k), "service_status", status)
-        old.thermostat, old.water_heater, old.home = inputs.thermostat, inputs.water_heater, inputs.home
+        old.thermostat, old.water_heater, old.home = inputs.thermostat, heats, inputs.home
         if old.offset != inputs.thermostat_offset:
             for k in np.flatnonzero(homes.cooling).tolist():
                 setpoint = float(fahrenheit(homes.cooling_setpoint[k] + inputs.thermostat_offset))
