@@ -30,7 +30,6 @@ from cosim.engine.status import Phase, StatusTable
 from cosim.errors import ContractError, CosimError
 from cosim.federation import MAIN_PROCESS, SLOT, FederateSpec, Federation, IterationGroup
 
-MOST_AHEAD = 200  #: base steps that a federate may be ahead of the last one
 LEAVE_WITHIN = 5.0  #: [s] to take leave of the broker at the end
 
 
@@ -90,7 +89,6 @@ class Stepper:
         if silent:
             raise ContractError(f"link {silent[0]} carried nothing in the whole run")
         self.status.enter(self.spec.name, Phase.WAITING, self.federation.duration)
-        self._row["next"] = self.federation.duration
         self.connection.leave()
 
     def close(self) -> None:
@@ -110,10 +108,6 @@ class Stepper:
 
     def _wait(self, until: Time) -> None:
         self.status.enter(self.spec.name, Phase.WAITING)
-        self._row["next"] = self.time
-        # A source of data that waits for nobody would fill the memory with values that nobody has read yet.
-        while self.time - self.status.rows["next"].min() > MOST_AHEAD * self.federation.step:
-            clock.sleep(0.002)
         self.connection.request(until)
         self.status.enter(self.spec.name, Phase.COMPUTING, self.time)
 

@@ -47,7 +47,6 @@ ROW = np.dtype(
     [
         ("phase", np.int64),
         ("time", np.int64),  # [ns] simulated
-        ("next", np.int64),  # [ns] the simulated time that it computes or waits for
         ("stamp", np.float64),  # [s] monotonic clock at the last change
         ("busy", np.float64),  # [s] wall time spent in the federate's own methods since the first step
         ("steps", np.int64),  # committed steps
