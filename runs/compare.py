@@ -116,10 +116,17 @@ def _misfit(ours: Variable, theirs: Variable) -> str:
         return f"the dimensions differ, {_names(ours.labels)} against {_names(theirs.labels)}"
     for dimension, labels in ours.labels.items():
         if labels != theirs.labels[dimension]:
-            return f"the labels of {dimension} differ, {len(labels)} against {len(theirs.labels[dimension])}"
+            return _label_misfit(dimension, labels, theirs.labels[dimension])
     if not np.intersect1d(ours.times, theirs.times).size:
         return "they have no time in common"
     return ""
+
+
+def _label_misfit(dimension: str, ours: tuple[str, ...], theirs: tuple[str, ...]) -> str:
+    if len(ours) != len(theirs):
+        return f"the labels of {dimension} differ, {len(ours)} against {len(theirs)}"
+    one, other = next((a, b) for a, b in zip(ours, theirs, strict=True) if a != b)
+    return f"the labels of {dimension} differ, '{one}' against '{other}'"
 
 
 def _names(labels: Mapping[str, object]) -> str:
