@@ -6,6 +6,8 @@ type names. A duration has no default unit: a bare number is refused.
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
@@ -52,6 +54,19 @@ UNITS: dict[str, tuple[str, float, float]] = {
 }
 
 
+#: How many there are in one unit; whole numbers, as a duration must not lose a nanosecond.
+NANOSECONDS = {
+    "ns": 1,
+    "us": 10**3,
+    "ms": 10**6,
+    "s": 10**9,
+    "min": 60 * 10**9,
+    "h": 3_600 * 10**9,
+    "d": 86_400 * 10**9,
+}
+LONGEST = 200 * 365 * NANOSECONDS["d"]  #: [ns] half of what 64 bits hold
+
+
 def convert(value: float, unit: str, to: str) -> float:
     """Convert `value` [unit] to [to]. Raises ValueError with the units that would do."""
     dimension = UNITS[to][0]
@@ -84,7 +99,16 @@ def parse(text: object, to: str, *, bare: bool) -> float:
 def _duration(text: object) -> int:
     if isinstance(text, int) and not isinstance(text, bool):
         raise ValueError(f"has no unit; write for example '{text} s'")
-    return round(parse(text, "s", bare=False) * 1e9)
+    try:
+        value, unit = str(text).split()
+        exact = Fraction(value) * NANOSECONDS[unit]
+    except (ValueError, KeyError):
+        exact = Fraction(0)  # `parse` says what is wrong; NaN and infinity are left
+        if not math.isfinite(parse(text, "s", bare=False)):
+            raise ValueError("must be a finite duration") from None
+    if abs(exact) > LONGEST:
+        raise ValueError(f"must be at most 200 years, got '{text}'")
+    return round(exact)
 
 
 def format_duration(time: int) -> str:
