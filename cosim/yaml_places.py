@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -13,7 +13,16 @@ from cosim.errors import Fault, ScenarioError
 
 Location = tuple[str | int, ...]  #: a path inside the file: keys and list positions
 
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_Base):  # type: ignore[misc]
+    """Leaves dates as text: the settings read them, and know their place if they are wrong."""
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [entry for entry in entries if entry[0] != "tag:yaml.org,2002:timestamp"]
+        for first, entries in _Base.yaml_implicit_resolvers.items()
+    }
 
 
 @dataclass
@@ -29,6 +38,19 @@ class Document:
         path = tuple(location)
         known = next((path[:size] for size in range(len(path), -1, -1) if path[:size] in self.lines), ())
         return f"{self.name}:{self.lines.get(known, 1)}: {dotted(path) or '(whole file)'}"
+
+    def written(self, location: Sequence[str | int]) -> tuple[Location, Any]:
+        """`location` without the parts that no file has (a union's variant), and what is written there."""
+        value: Any = self.value
+        path: list[str | int] = []
+        for number, part in enumerate(location):
+            if isinstance(value, dict | list) and part in (value if isinstance(value, dict) else range(len(value))):
+                value = value[part]  # type: ignore[index]
+                path.append(part)
+            elif number == len(location) - 1:
+                value = None
+                path.append(part)
+        return tuple(path), value
 
 
 def dotted(location: Sequence[str | int]) -> str:
@@ -70,9 +92,16 @@ def parse_yaml(text: str, name: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{name}:{mark.line + 1}" if mark else name
+        problem = (error.problem or str(error)).removeprefix("but ")
         raise ScenarioError(
-            [Fault(place, f"is not valid YAML: {error.problem}.", "Check the indentation and quotes.")]
+            [Fault(place, f"is not valid YAML: {problem}.", "Check the indentation (spaces, no tabs) and the quotes.")]
         ) from None
+    except yaml.reader.ReaderError as error:
+        place = f"{name}:{text.count(chr(10), 0, error.position) + 1}"
+        problem = f"holds the character {error.character!r}, which no text has."
+        raise ScenarioError([Fault(place, problem, "Remove it.")]) from None
+    except RecursionError:
+        raise ScenarioError([Fault(name, "refers to itself or is nested too deeply.", "Remove the `*`.")]) from None
     except (yaml.YAMLError, ValueError) as error:
         raise ScenarioError([Fault(name, f"is not valid YAML: {error}.")]) from None
     finally:
