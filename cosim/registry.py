@@ -12,7 +12,9 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
-from collections.abc import Iterable
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -23,6 +25,7 @@ from cosim.errors import ContractError
 from cosim.settings import Settings
 
 ENTRY_POINT_GROUP = "cosim.federates"
+MOST_NAMED = 12  #: names listed where none is near
 _METHODS = {"next_time": 1, "solve": 2, "commit": 1, "start": 1, "ports": 0, "close": 0}
 
 
@@ -30,11 +33,13 @@ class UnknownKindError(LookupError):
     """No federate of that kind; the text names the nearest that there are."""
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """The sentence for a name that does not exist, with the nearest that do."""
+def unknown(what: str, name: str, known: Iterable[str], where: str = "") -> str:
+    """The sentence for a name that does not exist (`where`, if that matters), with the nearest that do."""
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=3) or known
-    return f"there is no {what} '{name}'. Use one of: {', '.join(near)}"
+    near = difflib.get_close_matches(name, known, n=3) or known[:MOST_NAMED]
+    more = f" and {len(known) - len(near)} more" if len(near) == MOST_NAMED < len(known) else ""
+    remedy = f"Use one of: {', '.join(near)}{more}" if near else "There are none"
+    return f"there is no {what} '{name}'{where and f' in {where}'}. {remedy}"
 
 
 def submodules(package: str) -> list[str]:
@@ -54,10 +59,31 @@ def federate_class(kind: str) -> type[Federate]:
     if kind.endswith(".py"):
         return _check(kind, _only_federate(kind, _module_from_file(Path(kind))))
     if kind in submodules("federates"):
-        return _check(kind, _only_federate(kind, importlib.import_module(f"federates.{kind}")))
+        with _readable(kind):
+            module = importlib.import_module(f"federates.{kind}")
+        return _check(kind, _only_federate(kind, module))
     for entry in entry_points(group=ENTRY_POINT_GROUP, name=kind):
-        return _check(kind, entry.load())
+        with _readable(kind):
+            found = entry.load()
+        return _check(kind, found)
     raise UnknownKindError(unknown("federate kind", kind, federate_kinds()))
+
+
+@contextmanager
+def _readable(kind: str) -> Iterator[None]:
+    """Turn what goes wrong while a federate's file is read into a ContractError that says where."""
+    try:
+        yield
+    except Exception as error:
+        raise ContractError(f"federate kind '{kind}' cannot be read: {described(error)}") from error
+
+
+def described(error: Exception) -> str:
+    """An error of a model's code in one line: its class, text, file and line."""
+    if isinstance(error, SyntaxError):
+        return f"SyntaxError: {error.msg} ({Path(error.filename or '?').name}, line {error.lineno})"
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(frame.filename).name}, line {frame.lineno})"
 
 
 def _only_federate(kind: str, module: ModuleType) -> type[Federate]:
@@ -79,7 +105,8 @@ def _module_from_file(path: Path) -> ModuleType:
         raise UnknownKindError(f"there is no file '{path}' with a federate; correct the path")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # pydantic resolves annotations through it
-    spec.loader.exec_module(module)
+    with _readable(str(path)):
+        spec.loader.exec_module(module)
     return module
 
 

@@ -8,7 +8,7 @@ gives that federate's own settings beside it; they are checked against the feder
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from cosim.errors import ContractError, Fault, ScenarioError
 from cosim.perturbations import perturbation_class
 from cosim.registry import UnknownKindError, federate_class
 from cosim.settings import Settings
-from cosim.units import PositiveDuration, written
+from cosim.units import PositiveDuration, format_duration, written
 from cosim.yaml_places import Document, Location, read_yaml
 
 #: The kind of a section that does not name one.
@@ -44,6 +44,13 @@ class Horizon(Settings):
     step: PositiveDuration = written("60 s")
     """The base step: every federate steps at multiples of it."""
 
+    @field_validator("start", mode="before")
+    @classmethod
+    def _no_number(cls, start: Any) -> Any:
+        if isinstance(start, int | float):
+            raise ValueError(f"must be a date and a time, as `2014-01-16 00:00`, got {start}")
+        return start
+
     @field_validator("start")
     @classmethod
     def _without_zone(cls, start: datetime) -> datetime:
@@ -52,9 +59,14 @@ class Horizon(Settings):
         return start
 
     @model_validator(mode="after")
-    def _whole_steps(self) -> Horizon:
+    def _possible(self) -> Horizon:
         if self.duration % self.step:
-            raise ValueError("duration must be a whole number of steps")
+            duration, step = format_duration(self.duration), format_duration(self.step)
+            raise ValueError(f"duration must be a whole number of steps, got {duration} and steps of {step}")
+        if self.start.year < 1700 or self.start.year + self.duration // (365 * 86_400 * 10**9) > 2200:
+            raise ValueError(
+                "the run must lie between the years 1700 and 2200, which results can hold to the nanosecond"
+            )
         return self
 
 
@@ -137,9 +149,19 @@ class Link(Settings):
     destination: str
     """Where it goes: `federate.port` or `federate.port[label]`; links to one place add up."""
     gain: float = 1.0
-    """What the value is multiplied with [1]."""
+    """What the value is multiplied with [1]; not 0."""
     lagged: bool = False
     """True: the destination does not wait for the source's value of the same time, but takes the last one."""
+    tolerance: float | None = Field(default=None, gt=0)
+    """Largest trusted difference between the value that was used and the one that then held [the port's unit];
+    needed in a cycle of federates that iterate: they repeat a step until they agree to it."""
+
+    @field_validator("gain")
+    @classmethod
+    def _not_nothing(cls, gain: float) -> float:
+        if gain == 0:
+            raise ValueError("must not be 0; leave the link out")
+        return gain
 
 
 class Coupling(Settings):
@@ -219,6 +241,11 @@ class Scenario(Settings):
         """The folder from which relative paths count."""
         return self._folder
 
+    @property
+    def document(self) -> Document:
+        """What the scenario was read from."""
+        return self._document
+
     def place(self, location: Sequence[str | int]) -> str:
         """Where `location` stands in the file that the scenario was read from."""
         return self._document.place(location)
@@ -253,13 +280,13 @@ def _validate(document: Document, folder: Path) -> Scenario:
     try:
         scenario = Scenario.model_validate(document.value, context={"folder": folder})
     except ValidationError as error:
-        faults += faults_of(error, document.place)
+        faults += faults_of(error, document)
     for location, kind, settings in _models(document.value):
         found = perturbation_class if location[0] == "perturbations" else federate_config
         try:
             found(kind, folder).model_validate(settings, context={"folder": folder})
         except ValidationError as error:
-            faults += faults_of(error, document.place, location)
+            faults += faults_of(error, document, location)
         except (UnknownKindError, ContractError) as error:
             faults.append(Fault(document.place((*location, "kind")), f"{error}."))
     if scenario is None or faults:
@@ -305,25 +332,72 @@ def _models(value: Any) -> Iterator[tuple[Location, str, dict[str, Any]]]:
                 yield location, kind, settings
 
 
-_REMEDIES = {
-    "extra_forbidden": "Remove it or correct its spelling",
-    "missing": "Add it",
+#: Pydantic's kinds of errors in the words of a scenario's author; `{}` takes the error's context.
+_WORDS = {
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "date_from_datetime_parsing": "must be a date, as 2014-01-16",
+    "dict_type": "must be a mapping of settings",
+    "finite_number": "must be a finite number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
+    "list_type": "must be a list",
+    "literal_error": "must be {expected}",
+    "model_type": "must be a mapping of settings",
+    "path_type": "must be the path of a file",
+    "string_pattern_mismatch": "must begin with a letter and hold only letters, digits, `_` and `-`",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_type": "must be text",
+    "too_short": "must hold at least {min_length} entries",
+    "tuple_type": "must be a list",
+    "union_tag_invalid": "must have {discriminator}: one of {expected_tags}",
+    "union_tag_not_found": "must have {discriminator}",
 }
 
 
-def faults_of(error: ValidationError, place: Callable[[Location], str], location: Location = ()) -> list[Fault]:
+def faults_of(error: ValidationError, document: Document, location: Location = ()) -> list[Fault]:
     """Pydantic's errors as faults with their places, in the words of a scenario's author."""
+    details = error.errors(include_url=False)
+    places = [detail["loc"] for detail in details]
     faults = []
-    for detail in error.errors(include_url=False):
-        path = (*location, *(part for part in detail["loc"] if not str(part).startswith("function-")))
-        kind, problem = detail["type"], detail["msg"]
-        problem = problem.removeprefix("Value error, ").removeprefix("Input should be ")
-        if kind == "extra_forbidden":
-            problem = "is not a setting that exists here"
-        elif kind == "missing":
-            problem = "is required"
-        elif not kind.startswith("value_error"):
-            problem = f"must be {problem[:1].lower()}{problem[1:]}, got {detail['input']!r}"
-        remedy = _REMEDIES.get(kind, "")
-        faults.append(Fault(place(path), problem.rstrip(".") + ".", f"{remedy}; see `cosim schema`." if remedy else ""))
+    for detail in details:
+        kind, loc = detail["type"], detail["loc"]
+        if kind == "too_short" and any(place != loc and place[: len(loc)] == loc for place in places):
+            continue  # the entries are there, and wrong
+        path, written = document.written((*location, *loc))
+        faults.append(Fault(document.place(path), f"{_problem(detail, written)}.", _remedy(kind)))
     return faults
+
+
+def _problem(detail: Any, written: Any) -> str:
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        return "is not a setting that exists here"
+    if kind == "missing":
+        return "is required"
+    if kind == "invalid_key":
+        return "must be text, as every key"
+    if kind == "value_error":
+        return str(detail["ctx"]["error"]).rstrip(".")
+    if kind.startswith("datetime"):
+        words = "must be a date and a time, as `2014-01-16 00:00`"
+    elif kind in _WORDS:
+        words = _WORDS[kind].format(**detail.get("ctx", {}))
+    else:
+        words = detail["msg"].removeprefix("Input should be ")
+    return f"{words}, got {'nothing' if written is None else repr(written)}"
+
+
+def _remedy(kind: str) -> str:
+    return {
+        "extra_forbidden": "Remove it or correct its spelling; see `cosim schema`.",
+        "missing": "Add it; see `cosim schema`.",
+    }.get(kind, "")

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from cosim.contract import Context, Federate, Port
+from cosim.contract import Context, Federate, Port, Time
 from cosim.errors import ConfigError, Fault, ScenarioError
 from cosim.federation import (
     MAIN_PROCESS,
@@ -25,7 +25,8 @@ from cosim.federation import (
     PortReference,
 )
 from cosim.perturbations import Perturbation, perturbation_class
-from cosim.registry import federate_class, unknown
+from cosim.registry import described, federate_class, unknown
+from cosim.results import COUPLING
 from cosim.scenario import DEFAULT_KINDS, Feeder, Model, Scenario, absolute_kind, faults_of
 from cosim.settings import Settings
 from cosim.units import UNITS, format_duration
@@ -33,6 +34,13 @@ from cosim.yaml_places import Location
 
 #: Whose outputs an unlinked input of the same name takes, the first that has it.
 COMMON_SOURCES = ("weather", "demand", "transmission", "dispatch")
+
+#: Names that no federate of a scenario may have.
+RESERVED = {
+    "perturbations": "what disturbs the grid",
+    COUPLING: "the results' group of the boundary mismatch",
+    MAIN_PROCESS: "the process that federates share",
+}
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,8 @@ def wire(scenario: Scenario) -> Federation:
     faults: list[Fault] = []
     _check_names(scenario, faults)
     parts = _build(scenario, faults)
+    for part in parts.values():
+        _check_ports(scenario, part, faults)
     if faults:
         raise ScenarioError(faults)
     disturbance = _perturbations(scenario, parts, faults)
@@ -119,10 +129,13 @@ def _sections(scenario: Scenario) -> Iterable[tuple[str, Location, Model]]:
 
 
 def _check_names(scenario: Scenario, faults: list[Fault]) -> None:
-    seen: dict[str, Location] = {"perturbations": ("perturbations",)}
+    seen: dict[str, Location] = {}
     for name, location, _ in _sections(scenario):
         place = (*location[:-1], "name") if len(location) > 1 else location
-        if name in seen:
+        if name in RESERVED:
+            problem = f"the name '{name}' is kept for {RESERVED[name]}."
+            faults.append(Fault(scenario.place(place), problem, "Choose another name."))
+        elif name in seen:
             first = scenario.place(seen[name])
             faults.append(
                 Fault(
@@ -149,15 +162,50 @@ def _build(scenario: Scenario, faults: list[Fault]) -> dict[str, _Part]:
             federate = found(config, _context(scenario, name))
             parts[name] = _Part(name, location, kind, config, federate, tuple(federate.ports()))
         except ValidationError as error:
-            faults += faults_of(error, scenario.place, location)
+            faults += faults_of(error, scenario.document, location)
         except ConfigError as error:
             faults.append(_config_fault(scenario, location, error))
+        except Exception as error:  # a model's own code
+            problem = f"federate '{name}' cannot be built: {described(error)}."
+            faults.append(
+                Fault(scenario.place(location), problem, "This is a fault of the model, not of the scenario.")
+            )
     return parts
+
+
+def _check_ports(scenario: Scenario, part: _Part, faults: list[Fault]) -> None:
+    """Ports must be told apart, in known units, and recordable: one list of labels for each dimension."""
+    labels: dict[str, Sequence[str]] = {}
+    seen: set[tuple[str, str]] = set()
+    for port in part.ports:
+        problem = ""
+        if port.direction not in ("in", "out"):
+            problem = f"must have the direction in or out, got {port.direction!r}"
+        elif (port.name, port.direction) in seen:
+            problem = "is there twice"
+        elif port.unit not in UNITS:
+            problem = f"has the unknown unit '{port.unit}'; units are: {', '.join(UNITS)}"
+        elif port.name == "time" or "time" in port.coordinates or port.name in port.coordinates:
+            problem = "must not be called time, nor like a dimension: results keep these names for coordinates"
+        for dimension, names in port.coordinates.items():
+            if len(set(names)) < len(names):
+                problem = f"has a label twice on its dimension '{dimension}'"
+            elif port.direction == "out" and list(labels.setdefault(dimension, names)) != list(names):
+                problem = f"has other labels on its dimension '{dimension}' than an output before it"
+        if problem:
+            remedy = "This is a fault of the model, not of the scenario."
+            faults.append(
+                Fault(scenario.place(part.location), f"port '{port.name}' of '{part.name}' {problem}.", remedy)
+            )
+        seen.add((port.name, port.direction))
 
 
 def _config_fault(scenario: Scenario, location: Location, error: ConfigError) -> Fault:
     path = tuple(int(part) if part.isdigit() else part for part in error.field.split(".") if part)
-    return Fault(scenario.place((*location, *path)), error.problem, error.remedy)
+    if path[:1] == ("feeder_buses",):  # filled in by the wiring: point to what the author wrote
+        named = (n for n, feeder in enumerate(scenario.feeders) if f"'{feeder.bus}'" in error.problem)
+        location, path = ("feeders",), next(((number, "bus") for number in named), ())
+    return Fault(scenario.place((*location, *path)), error.problem.rstrip(".") + ".", error.remedy)
 
 
 def _context(scenario: Scenario, name: str) -> Context:
@@ -295,7 +343,13 @@ def _own_links(scenario: Scenario, faults: list[Fault]) -> list[_Wish]:
             except ValueError as error:
                 faults.append(Fault(scenario.place(("links", position, end)), f"{error}."))
         if len(ends) == 2:
-            spec = LinkSpec(source=ends["source"], destination=ends["destination"], gain=link.gain, lagged=link.lagged)
+            spec = LinkSpec(
+                source=ends["source"],
+                destination=ends["destination"],
+                gain=link.gain,
+                lagged=link.lagged,
+                tolerance=link.tolerance,
+            )
             wishes.append(_Wish(spec, ("links", position)))
     return wishes
 
@@ -347,13 +401,13 @@ def _check_link(scenario: Scenario, parts: Mapping[str, _Part], wish: _Wish, fau
         port = part.port(reference.port, direction)
         if port is None:
             names = [item.name for item in part.ports if item.direction == direction]
-            faults.append(Fault(place, f"{unknown(f'{direction}put of {part.name!r}', reference.port, names)}."))
+            faults.append(Fault(place, f"{unknown(f'{direction}put', reference.port, names, repr(part.name))}."))
             continue
         try:
             reference.index(port)
         except ValueError:
             dimension, labels = next(iter(port.coordinates.items()), ("label", ()))
-            faults.append(Fault(place, f"{unknown(f'{dimension} of {part.name!r}', str(reference.label), labels)}."))
+            faults.append(Fault(place, f"{unknown(dimension, str(reference.label), labels, repr(part.name))}."))
             continue
         ends[end] = port
     if len(ends) == 2:
@@ -365,9 +419,6 @@ def _check_link(scenario: Scenario, parts: Mapping[str, _Part], wish: _Wish, fau
 
 def _misfit(link: LinkSpec, source: Port, destination: Port) -> str:
     """Why the two ports of a link do not fit; "" if they do."""
-    for port in (source, destination):
-        if port.unit not in UNITS:
-            return f"port '{port.name}' has the unknown unit '{port.unit}'. Use one of: {', '.join(UNITS)}."
     if source.unit != destination.unit:
         return f"the source is in {source.unit}, the destination in {destination.unit}. Link ports of one unit."
     if source.is_complex != destination.is_complex:
@@ -404,9 +455,7 @@ def _check_steps(scenario: Scenario, parts: Mapping[str, _Part], faults: list[Fa
     """Every federate must step at multiples of the base step, as far as its first two times tell."""
     step = scenario.horizon.step
     for part in parts.values():
-        first = part.federate.next_time(-1)
-        second = part.federate.next_time(first) if first is not None else None
-        for time in (first, second):
+        for time in _first_times(part):
             if time is not None and time % step:
                 faults.append(
                     Fault(
@@ -417,6 +466,12 @@ def _check_steps(scenario: Scenario, parts: Mapping[str, _Part], faults: list[Fa
                     )
                 )
                 break
+
+
+def _first_times(part: _Part) -> tuple[Time | None, ...]:
+    """The first two times at which a federate steps."""
+    first = part.federate.next_time(-1)
+    return first, part.federate.next_time(first) if first is not None else None
 
 
 def _order(
@@ -442,6 +497,7 @@ def _order(
             place = scenario.place(("links", own) if own is not None else ("links",))
             problem = f"the links form a cycle ({path}), and {', '.join(stuck)} cannot repeat a step."
             raise ScenarioError([Fault(place, problem, "Mark one link of the cycle `lagged: true`.")])
+        _check_cycle(scenario, parts, cycle)
     of = {name: cycle[0] for cycle in cycles for name in cycle}
     units: dict[str, set[str]] = {}
     for name, sources in before.items():
@@ -476,6 +532,24 @@ def _order(
             [Fault(scenario.place(("coupling", "max_rounds")), problem, "Lower it or lengthen the step.")]
         )
     return slots, groups
+
+
+def _check_cycle(scenario: Scenario, parts: Mapping[str, _Part], cycle: Sequence[str]) -> None:
+    """Federates that iterate step at the same times, to a tolerance of every link between them."""
+    faults = []
+    leader = parts[cycle[0]]
+    for part in (parts[name] for name in cycle[1:]):
+        if _first_times(part) != _first_times(leader):
+            slow = max(part, leader, key=lambda entry: _first_times(entry)[1] or scenario.horizon.duration)
+            problem = f"'{part.name}' and '{leader.name}' iterate with each other, but step at different times."
+            faults.append(Fault(scenario.place(slow.location), problem, "Give them one interval."))
+    for position, link in enumerate(scenario.links):
+        ends = {PortReference.parse(link.source).federate, PortReference.parse(link.destination).federate}
+        if ends <= set(cycle) and not link.lagged and link.tolerance is None:
+            problem = "needs `tolerance`, as its ends repeat their step until they agree."
+            faults.append(Fault(scenario.place(("links", position)), problem, "Add it, in the port's unit."))
+    if faults:
+        raise ScenarioError(faults)
 
 
 def _cycles(before: Mapping[str, set[str]]) -> list[tuple[str, ...]]:

@@ -110,7 +110,7 @@ def require_label(target: Target, dimension: str, label: str, field: str) -> Non
     """Raise ConfigError if `label` is not on the target's `dimension`."""
     labels = target.port.coordinates[dimension]
     if label not in labels:
-        raise ConfigError(field, unknown(f"{dimension} in '{target.federate}'", label, labels) + ".")
+        raise ConfigError(field, unknown(dimension, label, labels, f"'{target.federate}'") + ".")
 
 
 def require_before(field: str, time: Time, duration: Time) -> None:
