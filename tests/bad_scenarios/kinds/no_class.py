@@ -1,0 +1,3 @@
+"""A file without a federate."""
+
+POWER = 5.0
