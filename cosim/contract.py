@@ -32,7 +32,8 @@ class Port:
     direction: Literal["in", "out"]
     title: str  #: what it is, in a few words; the long name in results and report
     coordinates: Mapping[str, Sequence[str]] = field(default_factory=dict)  #: dimension -> labels
-    initial: complex | None = None  #: an input's value before the first; such an input may stay unlinked
+    initial: complex | tuple[Any, ...] | None = None  #: an input's value before the first, one number or nested
+    #: tuples in its shape; such an input may stay unlinked
     is_complex: bool = False
     limit: float | None = None  #: an output that must stay within ±limit for the run to be trusted
 

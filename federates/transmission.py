@@ -82,6 +82,7 @@ class Transmission(Federate):
             raise ConfigError("feeder_buses", "a bus is there twice.", "Name each bus once.")
         self._feeder_positions = np.array(positions, dtype=np.int64)
         self._own_load = self._case.buses.load * config.load_multiplier
+        self._feeder_load = self._own_load[self._feeder_positions]
         self._own_load[self._feeder_positions] = 0
         self._generator = {f"{context.name}/{label}": index for index, label in enumerate(self._case.generators.label)}
         self._committed: _Step | None = None
@@ -110,8 +111,12 @@ class Transmission(Federate):
             Port("power_mismatch", "MVA", "out", "largest mismatch of a bus", limit=BALANCE_LIMIT),
         ]
         if self.config.feeder_buses:
-            at = {"bus": self.config.feeder_buses, "phase": ("A", "B", "C")}
-            ports.append(Port("feeder_load", "MVA", "in", "load of feeders at a bus", at, initial=0.0, is_complex=True))
+            at = {"feeder_bus": self.config.feeder_buses, "phase": ("A", "B", "C")}
+            # Until the feeders have answered, their buses carry the case's load.
+            first = tuple((load / 3,) * 3 for load in self._feeder_load.tolist())
+            ports.append(
+                Port("feeder_load", "MVA", "in", "load of feeders at a bus", at, initial=first, is_complex=True)
+            )
         return ports
 
     def start(self, folder: Path) -> None:
