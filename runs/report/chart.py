@@ -29,6 +29,7 @@ class View:
     twin: Recorded | None
     summary: Summary
     names: tuple[str, str] = ("undisturbed", "disturbed")  #: how the legend calls the twin and the run
+    twin_name: str = "undisturbed twin"
 
     @property
     def start_ms(self) -> float:
@@ -87,6 +88,8 @@ class Chart:
         """The data and layout for Plotly, checked against its schema."""
         import plotly.graph_objects as go
 
+        if not any(trace.showlegend is not False and trace.name for trace in self.traces):
+            self.layout |= {"showlegend": False, "margin": {"t": 14}}
         layout = self.layout | {"height": self.height, "shapes": self.shapes, "annotations": self.annotations}
         found: dict[str, Any] = go.Figure(self.traces, layout).to_dict()
         found["layout"].pop("template", None)
@@ -174,6 +177,8 @@ def _shade(chart: Chart, view: View, end_ms: float) -> None:
                     "yanchor": "top",
                     "yshift": -14 * row,
                     "showarrow": False,
+                    "bgcolor": "rgba(255, 255, 255, 0.6)",
+                    "borderpad": 1,
                     "font": {"size": 11, "color": style.WINDOW_TEXT},
                 }
             )

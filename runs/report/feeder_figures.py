@@ -76,6 +76,8 @@ def feeder_loads(view: View) -> Iterator[Chart]:
             title += ": what the disturbance takes off and what comes back"
         chart = power_chart(view, title, [variables[load.federate]])
         chart.wide, chart.height = True, 340
+        if len(chart.traces) == 2:  # what lies between the two is what was shed and came back
+            chart.traces[1].update(fill="tonexty", fillcolor=style.faded(style.DISTURBED, 0.2))
         chart.note = f"Peak {power_text(load.peak_mw.value)} at {view.clock(load.peak_mw.time)}"
         if load.baseline_peak_mw is not None:
             chart.note += (
@@ -154,14 +156,15 @@ def _home_temperature(view: View, variables: list[Variable]) -> Chart:
         if found:
             times, band = _pooled(found)
             parts = ("10 % of homes below", "median home", "90 % of homes below")
-            add_band(chart, view, times, band, _joined(which, "median, 10 to 90 % shaded"), parts, colour)
+            add_band(chart, view, times, band, banded(which, "10 to 90 %"), parts, colour)
             peaks.append(f"{band[:, 1].max():.1f} °C" + (f" {which}" if which else ""))
     chart.note = f"Highest median {', '.join(reversed(peaks))}."
     return chart
 
 
-def _joined(which: str, name: str) -> str:
-    return f"{which}, {name}" if which else name
+def banded(which: str, band: str) -> str:
+    """The legend's entry of a run that is drawn as a median in a band."""
+    return f"{which} (median, {band})" if which else f"median, {band}"
 
 
 def _pooled(variables: list[Variable]) -> tuple[Times, Floats]:
@@ -231,7 +234,7 @@ def voltage_band(view: View, variable: Variable, voltage: Voltage, title: str, u
         before_times, before = measures.bands(other, (0.0, 0.5, 1.0))
         add_line(chart, view, before_times, before[:, 0], f"{view.names[0]}, lowest and highest", color=style.BASELINE)
         add_line(chart, view, before_times, before[:, 2], "", color=style.BASELINE)
-    name = _joined(view.run_name, "median, lowest to highest shaded")
+    name = banded(view.run_name, "lowest to highest")
     add_band(chart, view, times, band, name, ("lowest", "median", "highest"), style.DISTURBED)
     if voltage.limits is not None:
         _range_a(chart, band)
@@ -262,7 +265,7 @@ def _profile(view: View, variable: Variable, voltage: Voltage) -> Chart:
     place = {str(name): rank for rank, name in enumerate(names[np.argsort(-mean, kind="stable")])}
     which = "lowest" if below else "highest"
     chart = Chart(f"Nodes of {variable.group} in the worst hour")
-    chart.note = f"Each node's {which} voltage within half an hour of {view.clock(worst.time)}, the best nodes first."
+    chart.note = f"Each node's {which} voltage within half an hour of {view.clock(worst.time)}, highest first."
     for phase, colour in zip(np.unique(phases), style.SERIES, strict=False):
         own = (phases == phase) & (values > 0)
         chart.add(

@@ -10,7 +10,7 @@ from runs import measures
 from runs.recorded import BUS_VOLTAGE, Floats, Variable
 from runs.report import style
 from runs.report.chart import Chart, View, add_band, add_limit, add_line, plain, span, time_chart
-from runs.report.feeder_figures import power_chart, voltage_band
+from runs.report.feeder_figures import banded, power_chart, voltage_band
 from runs.summary import mismatch_of, power_text, seconds
 
 STACKED = 8  #: so many generators are drawn by themselves, the rest together
@@ -87,7 +87,7 @@ def _prices(view: View, variable: Variable) -> Chart:
     chart = time_chart(view, "Locational marginal prices", "price [$/MWh]")
     times, band = measures.bands(variable, (0.0, 0.5, 1.0))
     parts = ("lowest", "median bus", "highest")
-    add_band(chart, view, times, band, "median bus, all buses shaded", parts, style.SERIES[0], step=True)
+    add_band(chart, view, times, band, "median bus (all buses shaded)", parts, style.SERIES[0], step=True)
     buses = next(iter(variable.labels.values()))
     hung = list(dict.fromkeys(feeder.get("bus") for feeder in view.run.run.manifest["scenario"].get("feeders", ())))
     other = view.other(variable)
@@ -182,7 +182,7 @@ def communications(view: View) -> Iterator[Chart]:
 
 
 def _latency(variable: Variable) -> Chart:
-    """Messages by latency class, links stacked; classes beyond the slowest message are left out."""
+    """Each link's messages by latency class; classes beyond the slowest message are left out."""
     counts = variable.values.real[-1]
     links, bins = variable.labels.values()
     used = np.flatnonzero(counts.sum(axis=0))
@@ -191,22 +191,23 @@ def _latency(variable: Variable) -> Chart:
     for number, (link, row) in enumerate(zip(links, counts, strict=True)):
         if row.any():
             chart.bar(
-                x=[plain(_class_text(label)) for label in bins[shown]],
-                y=row[shown],
-                name=f"link {plain(link)}",
+                x=[plain(_class_text(label)).replace(" ", "<br>") for label in bins[shown]],
+                y=100.0 * row[shown] / row.sum(),
+                name=f"link {plain(link)} ({row.sum():,.0f} messages)",
                 marker={"color": style.SERIES[number % len(style.SERIES)]},
-                hovertemplate="%{x}: %{y:,} messages",
+                hovertemplate="%{x}: %{y:.3~g} %",
             )
-    chart.layout |= {"barmode": "stack", "bargap": 0.1, "showlegend": len(chart.traces) > 1}
-    chart.layout["xaxis"] = {"title": {"text": "latency from sending to delivery"}, "type": "category"}
-    chart.axes("messages [1]")
+    chart.layout |= {"barmode": "group", "bargap": 0.15, "showlegend": True}
+    title = {"text": "latency from sending to delivery, up to"}
+    chart.layout["xaxis"] = {"title": title, "type": "category", "tickangle": 0, "tickfont": {"size": 11}}
+    chart.axes("share of the link's messages [%]", rangemode="tozero")
     return chart
 
 
 def _class_text(label: str) -> str:
-    """A latency class such as "up to 0.002 s" in a few letters."""
-    sign, number, unit = label.replace("up to", "≤").replace("above", ">").split(" ")
-    return f"{sign} {seconds(float(number))}" if unit == "s" else label
+    """A latency class such as "up to 0.002 s" in a few letters: its upper end, or > and its lower."""
+    words = label.split(" ")
+    return (">" if words[0] == "above" else "") + seconds(float(words[-2]))
 
 
 def _traffic(view: View, delivered: Variable, dropped: Variable) -> Chart:
@@ -228,7 +229,7 @@ def _traffic(view: View, delivered: Variable, dropped: Variable) -> Chart:
             marker={"color": colour},
             hovertemplate="%{y:,}",
         )
-    chart.layout |= {"barmode": "stack", "legend": {"traceorder": "normal"}}
+    chart.layout["barmode"] = "stack"
     chart.axes("messages [1]", range=[0.0, 1.15 * max(1.0, float(stacked.max()))])
     total = [float(variable.values.real[-1].sum()) for variable in (delivered, dropped)]
     chart.note = f"In stretches of {width / 6e10:,.4g} min: {total[0]:,.0f} delivered, " + (
@@ -283,7 +284,7 @@ def _own(view: View, variable: Variable) -> Chart:
         before_times, before = measures.bands(other, (0.5,))
         add_line(chart, view, before_times, before[:, 0], view.names[0], color=style.BASELINE)
     if variable.labels:
-        name = "median, lowest to highest shaded"
+        name = banded(view.run_name, "lowest to highest")
         add_band(chart, view, times, band, name, ("lowest", "median", "highest"), style.DISTURBED)
     else:
         add_line(chart, view, times, band[:, 1], view.run_name, color=style.DISTURBED)

@@ -7,11 +7,11 @@
     const { data, layout } = figures[Number(place.dataset.figure)];
     Plotly.newPlot(place, data, { ...layout, template }, config);
   }
-  // One figure a frame, so that the page can be read and scrolled while the rest is drawn.
+  // One figure after the other, so that the page can be read and scrolled while the rest is drawn.
   let next = 0;
   (function step() {
     if (next < places.length) {
-      requestAnimationFrame(step); // first, so that one figure's failure does not cost the others
+      setTimeout(step, 0); // first, so that one figure's failure does not cost the others
       draw(places[next++]);
     }
   })();

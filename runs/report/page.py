@@ -47,7 +47,8 @@ def write_comparison_report(first: Run, second: Run, path: Path) -> Path:
     """
     ours, theirs = Recorded(second), Recorded(first)
     names = (f"first ({first.folder.name})", f"second ({second.folder.name})")
-    view = View(ours, theirs, summarise_recorded(ours, theirs, "first run"), names)
+    name = f"run in {first.folder.name}"
+    view = View(ours, theirs, summarise_recorded(ours, theirs, name), names, name)
     return _write(view, f"{second.folder.name} against {first.folder.name}", path)
 
 
@@ -76,7 +77,7 @@ def render(view: View, heading: str) -> str:
 
     verdicts = [("This run", view.run.run.verdict)]
     if view.twin is not None:
-        verdicts.append((f"The other run, {view.names[0]}", view.twin.run.verdict))
+        verdicts.append((f"The {view.twin_name}", view.twin.run.verdict))
     return environment.get_template("page.html").render(
         title=f"{heading} · cosim report",
         heading=heading,
@@ -114,8 +115,8 @@ def _sections(view: View) -> list[Section]:
     """The figures that this run has, in the order in which one asks."""
     parts = {
         "Feeders": feeder_figures.feeder_loads(view),
-        "Weather": feeder_figures.weather(view),
         "Homes and devices": feeder_figures.homes(view),
+        "Weather": feeder_figures.weather(view),
         "Voltage along the feeders": feeder_figures.feeder_voltages(view),
         "Transmission": grid_figures.transmission(view),
         "Dispatch": grid_figures.dispatch(view),

@@ -28,7 +28,7 @@ def template() -> dict[str, Any]:
     axis = {
         "gridcolor": GRID,
         "linecolor": "#aab1b9",
-        "zerolinecolor": "#c4c8cd",
+        "zeroline": False,
         "showline": True,
         "ticks": "outside",
         "ticklen": 4,
@@ -43,10 +43,17 @@ def template() -> dict[str, Any]:
             "plot_bgcolor": "white",
             "colorway": list(SERIES),
             "margin": {"l": 62, "r": 18, "t": 34, "b": 46},
-            "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 12}},
+            "legend": {
+                "traceorder": "normal",
+                "orientation": "h",
+                "x": 0,
+                "y": 1.02,
+                "yanchor": "bottom",
+                "font": {"size": 12},
+            },
             "hovermode": "x unified",
             "hoverlabel": {"bgcolor": "white", "bordercolor": "#aab1b9", "font": {"size": 12}},
             "xaxis": axis,
-            "yaxis": axis | {"zeroline": False},
+            "yaxis": axis,
         }
     }
