@@ -154,8 +154,10 @@ class Connection:
 
     def request(self, time: Time) -> None:
         """Wait until `time` [ns] is granted. Raises SecondaryError if the federation ended before."""
-        granted = round(self._call(helics.helicsFederateRequestTime, self._federate, time / 1e9) * 1e9)
-        if granted != time:
+        # HELICS takes seconds as doubles, which round: ask for a little less and get the next multiple of the period.
+        request = (time - SLOT // 2) / 1e9
+        granted = round(self._call(helics.helicsFederateRequestTime, self._federate, request) * 1e9)
+        if abs(granted - time) >= SLOT // 2:
             raise SecondaryError(
                 f"'{self.name}' asked for {time} ns and was granted {granted} ns: the federation ended early"
             )
