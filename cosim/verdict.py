@@ -6,12 +6,14 @@ A run is good only if every check passes. A check that cannot be made because so
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cosim.contract import Time
+from cosim.engine.recorder import DIMENSIONS
 from cosim.engine.supervisor import Outcome
 from cosim.federation import Federation
 from cosim.results import COUPLING, RESULTS
@@ -100,6 +102,8 @@ def _recorded(store: Any, name: str, steps: int) -> Iterator[Check]:
         problems.append("times do not rise")
     for key, array in store[name].arrays():
         values = array[...]
+        if array.attrs.get(DIMENSIONS, [""])[0] == "time" and len(values) != times.size:
+            problems.append(f"{key} has {len(values)} of {times.size} steps")
         if values.dtype.kind in "fc" and not np.all(np.isfinite(values)):
             problems.append(f"{key} holds NaN or infinity")
     detail = "; ".join(problems) or f"'{name}': {times.size} steps, all finite"
@@ -129,16 +133,22 @@ def _mismatch(federation: Federation, store: Any) -> Iterator[Check]:
         if COUPLING not in store or link.key not in store[COUPLING]:
             yield Check(name=title, passed=False, detail="was not recorded", federate=link.destination.federate)
             continue
-        array = store[COUPLING][link.key]
+        array, times = store[COUPLING][link.key], store[COUPLING]["time"][...]
+        both = np.isin(times, _common_times(store, link.source.federate, link.destination.federate))
         skip = 1 if link.lagged else 0
         yield _within(
             title,
-            array[...][skip:],
-            store[COUPLING]["time"][skip:],
+            array[...][both][skip:],
+            times[both][skip:],
             link.tolerance,
             array.attrs["units"],
             link.destination.federate,
         )
+
+
+def _common_times(store: Any, *names: str) -> Any:
+    """The times [ns] at which all of the federates solved."""
+    return reduce(np.intersect1d, (store[name]["time"][...] for name in names))
 
 
 def _within(name: str, values: Any, times: Any, limit: float, unit: str, federate: str) -> Check:

@@ -100,9 +100,11 @@ class Recorder:
         target.create_array(dimension, data=data, fill_value=None, attributes=attributes)
 
     def _write_coupling(self) -> None:
-        """The mismatch of each boundary link: what the destination used against what then held at the source."""
-        target = self._store.create_group(COUPLING, overwrite=True)
-        times: np.ndarray[Any, Any] | None = None
+        """The mismatch of each boundary link: what the destination used against what then held at the source.
+
+        All share one time axis; a link has NaN at times at which not both of its ends solved.
+        """
+        found: list[tuple[str, Any, Any, dict[str, Any]]] = []  # name, times, values, attributes
         for link in self.federation.links:
             if link.tolerance is None:
                 continue
@@ -117,14 +119,22 @@ class Recorder:
                 "tolerance": link.tolerance,
                 "lagged": link.lagged,
             }
-            self._filled(target, link.key, mismatch, attributes)
-        for name, group in self._groups.items():
-            if ROUNDS in group.arrays:
-                attributes = {"units": "1", "long_name": f"rounds until the coupling led by {name} agreed"}
-                self._filled(target, "rounds", group.arrays[ROUNDS][...], attributes)
-                times = group.arrays["time"][...]
-        if times is not None:
-            self._filled(target, "time", times, describe_time(self.federation))
+            found.append((link.key, times, mismatch, attributes))
+        leaders = [name for name, group in self._groups.items() if ROUNDS in group.arrays]
+        for name in leaders:
+            group = self._groups[name]
+            attributes = {"units": "1", "long_name": f"rounds until the coupling led by {name} agreed"}
+            key = "rounds" if len(leaders) == 1 else f"rounds {name}"
+            found.append((key, group.arrays["time"][...], group.arrays[ROUNDS][...], attributes))
+        found = [entry for entry in found if entry[1].size]
+        target = self._store.create_group(COUPLING, overwrite=True)
+        if found:
+            axis = np.unique(np.concatenate([times for _, times, _, _ in found]))
+            self._filled(target, "time", axis, describe_time(self.federation))
+            for name, times, values, attributes in found:
+                spread = np.full(axis.size, np.nan)
+                spread[np.searchsorted(axis, times)] = values
+                self._filled(target, name, spread, attributes)
 
     def _mismatch(self, link: Any, source: _Group, destination: _Group, column: Column) -> tuple[Any, Any]:
         spec = next(c for c in source.columns if c.name == link.source.port)
@@ -138,6 +148,4 @@ class Recorder:
         return difference.reshape(times.size, -1).max(axis=1) if times.size else np.zeros(0), times
 
     def _filled(self, target: Any, name: str, data: Any, attributes: dict[str, Any]) -> None:
-        if data.size:
-            attributes = attributes | {DIMENSIONS: ["time"]}
-            target.create_array(name, data=data, fill_value=None, attributes=attributes)
+        target.create_array(name, data=data, fill_value=None, attributes=attributes | {DIMENSIONS: ["time"]})
