@@ -191,8 +191,9 @@ class Supervisor:
             if code is None:
                 continue
             members = self.federation.processes[name]
-            unfinished = [spec for spec in members if not self._is_done(spec.name)]
-            if code == 0 and not unfinished:
+            unfinished = [spec for spec in members if self._phase(spec.name) not in (Phase.DONE, Phase.FAILED)]
+            failed = any(self._phase(spec.name) == Phase.FAILED for spec in members)
+            if not unfinished and (code == 0 or failed):
                 continue
             if any(not failure.secondary for failure in read_failures(self.scratch)):
                 continue
@@ -280,9 +281,6 @@ class Supervisor:
 
     def _phase(self, name: str) -> Phase:
         return Phase(int(self.status.row(name)["phase"]))
-
-    def _is_done(self, name: str) -> bool:
-        return self._phase(name) == Phase.DONE
 
     def _process_of(self, name: str) -> str:
         return next(spec.process for spec in self.federation.federates if spec.name == name)
