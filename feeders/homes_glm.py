@@ -280,6 +280,9 @@ def _home(homes: Homes, k: int, phase: str, t: int, site: Site) -> Iterator[str]
             },
         )
     if homes.ev_power[k] > 0:
+        # Not `evcharger_det`: it draws trips from GridLAB-D's own random numbers, warns of the minimum time
+        # step that the metronome needs, stops a step late, and an arrival's energy cannot be given. The
+        # sessions of `homes.charge` set the power of this load instead.
         yield gridlabd_object(
             "ZIPload",
             {

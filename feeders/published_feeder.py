@@ -103,7 +103,7 @@ class Transformers:
 
 @dataclass(frozen=True)
 class Regulators:
-    """Step voltage regulators (type B, 32 steps of 0.625 %), with the taps of the published solution."""
+    """Step voltage regulators (voltage ratio 1 + 0.00625 tap), with the taps of the published solution."""
 
     name: tuple[str, ...]
     from_node: tuple[str, ...]
