@@ -31,6 +31,8 @@ def guarded_glm(path: Path, swing: str, clock: Clock) -> str:
         If the file does not name the swing meter, or `swing` cannot be a name.
 
     """
+    if '"' in str(path) or "\n" in str(path):
+        raise GlmError(f"GridLAB-D cannot include {str(path)!r}; rename it without quotation marks and line ends")
     text = _COMMENT.sub("", path.read_text(errors="replace"))
     if not re.search(rf"\bname\s+\"?{re.escape(valid_name(swing))}\"?\s*;", text):
         raise GlmError(f"{path} has no object with the name '{swing}'")

@@ -365,5 +365,8 @@ def test_settings_of_ones_own_model(tmp_path: Path) -> None:
         _federate({**good, "feeder": "ieee13"}, _context())
     with pytest.raises(ModelError, match="'line' must be a meter or a triplex_meter"):
         alone(_run, {**good, "meters": ["line"]}, [{}], tmp_path)
+    (quoted := tmp_path / 'a"b.glm').write_text(OWN)
+    with pytest.raises(ConfigError, match="quotation marks"):
+        _federate({**good, "glm": str(quoted)}, _context())
     names = {port.name for port in _federate(good, _context()).ports()}
     assert names == {"head_voltage", "power", "home_power"}
