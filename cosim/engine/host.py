@@ -7,6 +7,7 @@ threads; a federate that is alone in its process runs in the main thread, as som
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import sys
@@ -173,7 +174,10 @@ def write_failure(folder: Path, status: StatusTable, name: str, error: BaseExcep
         secondary=isinstance(error, SecondaryError),
         traceback="".join(traceback.format_exception(error)),
     )
-    failure.write(folder)
+    try:
+        failure.write(folder)
+    except OSError as full:  # the disk, most likely; shared memory is there already
+        row["errno"] = full.errno or errno.EIO
     status.enter(name, Phase.FAILED)
 
 

@@ -96,9 +96,15 @@ class JournalReader:
             return 0
         return self._rows_path.stat().st_size // row_type(self.columns).itemsize - self._read
 
-    def take(self, count: int) -> np.ndarray[Any, Any]:
-        """The next `count` rows."""
+    def next_rows(self, count: int) -> np.ndarray[Any, Any]:
+        """The next `count` rows; they stay pending until `took`."""
         dtype = row_type(self.columns)
-        rows = np.fromfile(self._rows_path, dtype=dtype, count=count, offset=self._read * dtype.itemsize)
-        self._read += rows.size
-        return rows
+        return np.fromfile(self._rows_path, dtype=dtype, count=count, offset=self._read * dtype.itemsize)
+
+    def took(self, count: int) -> None:
+        """Note that the next `count` rows are stored."""
+        self._read += count
+
+    def remove(self) -> None:
+        """Remove the journal; its federate has ended."""
+        self._rows_path.unlink(missing_ok=True)

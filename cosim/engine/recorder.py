@@ -6,6 +6,7 @@ and the number of rounds. What the store looks like is in `cosim/results.py`; th
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,40 +48,68 @@ class Recorder:
         """Store every chunk that is complete."""
         for name, group in self._groups.items():
             while group.reader.pending() >= self._chunk:
-                self._append(name, group, self._chunk)
+                self._append(name, group, group.reader.next_rows(self._chunk))
+                group.reader.took(self._chunk)
 
     def finish(self) -> None:
-        """Store the rest, and what follows from all of it. Raises OSError."""
+        """Store the rest, and what follows from all of it, once all federates have ended. Raises OSError.
+
+        The journals go first: on a full disk they make room for what they held.
+        """
         import zarr
 
-        for name, group in self._groups.items():
-            if group.reader.pending():
-                self._append(name, group, group.reader.pending())
+        rest = {
+            name: group.reader.next_rows(count)
+            for name, group in self._groups.items()
+            if (count := group.reader.pending())
+        }
+        for group in self._groups.values():
+            group.reader.remove()
+        full: OSError | None = None
+        for name, rows in rest.items():
+            try:
+                self._append(name, self._groups[name], rows)
+            except OSError as error:
+                self._truncate(name, self._groups[name])
+                full = error
+        if full is not None:
+            raise full
         self._write_coupling()
         zarr.consolidate_metadata(self._store.store)
 
-    def _append(self, name: str, group: _Group, count: int) -> None:
+    def _append(self, name: str, group: _Group, rows: np.ndarray[Any, Any]) -> None:
+        """Store rows after those stored before; what an earlier try left half done is written over."""
         if not group.arrays:
             self._create(name, group)
-        rows = group.reader.take(count)
         end = group.rows + rows.size
         for key, array in group.arrays.items():
             array.resize((end, *array.shape[1:]))
             array[group.rows : end] = rows[key]
         group.rows = end
 
+    def _truncate(self, name: str, group: _Group) -> None:
+        """Take back what could be stored in part only: a hole would read as zeros."""
+        with contextlib.suppress(OSError):
+            for array in group.arrays.values():
+                array.resize((group.rows, *array.shape[1:]))
+            if group.rows == 0 and name in self._store:
+                del self._store[name]
+                group.arrays = {}
+
     def _create(self, name: str, group: _Group) -> None:
         group.columns = group.reader.columns
-        target = self._store.create_group(name)
-        group.arrays["time"] = self._array(target, "time", np.dtype(np.int64), {}, describe_time(self.federation))
+        target = self._store.create_group(name, overwrite=True)
+        arrays = {}
+        arrays["time"] = self._array(target, "time", np.dtype(np.int64), {}, describe_time(self.federation))
         for column in group.columns:
             attributes: dict[str, Any] = {"units": column.unit, "long_name": column.title}
             if column.limit is not None:
                 attributes["limit"] = column.limit
-            group.arrays[column.name] = self._array(target, column.name, column.dtype, column.coordinates, attributes)
+            arrays[column.name] = self._array(target, column.name, column.dtype, column.coordinates, attributes)
             for dimension, labels in column.coordinates.items():
                 if dimension not in target:
                     self._labels(target, dimension, list(labels))
+        group.arrays = arrays
 
     def _array(self, target: Any, name: str, dtype: np.dtype[Any], coordinates: Any, attributes: dict[str, Any]) -> Any:
         shape = tuple(len(labels) for labels in coordinates.values())

@@ -50,6 +50,7 @@ ROW = np.dtype(
         ("stamp", np.float64),  # [s] monotonic clock at the last change
         ("busy", np.float64),  # [s] wall time spent in the federate's own methods since the first step
         ("steps", np.int64),  # committed steps
+        ("errno", np.int64),  # why a failure could not be written down; 0: it could
     ]
 )
 

@@ -55,6 +55,7 @@ class Outcome:
     """How a federation ended."""
 
     fault: Fault | None = None
+    interrupted: bool = False  #: it was ended from outside
     reached: dict[str, Time] = field(default_factory=dict)  #: [ns] each federate's simulated time at the end
     steps: dict[str, int] = field(default_factory=dict)
     busy: dict[str, float] = field(default_factory=dict)  #: [s] wall time in each federate's own methods
@@ -67,20 +68,15 @@ class Outcome:
 class Fault:
     """Why a run ended early."""
 
-    federate: str
+    federate: str  #: "" if it was none
     time: Time  #: [ns] simulated
     cause: str
     remedy: str
     detail: str = ""  #: traceback or the end of the log
 
     def __str__(self) -> str:
-        return (
-            f"federate '{self.federate}' at simulated {format_duration(self.time)}: {self.cause} {self.remedy}".rstrip()
-        )
-
-
-class Interrupted(Exception):  # noqa: N818 - it is no error
-    """The user ended the run."""
+        who = f"federate '{self.federate}' " if self.federate else ""
+        return f"{who}at simulated {format_duration(self.time)}: {self.cause} {self.remedy}".rstrip()
 
 
 class Supervisor:
@@ -100,10 +96,7 @@ class Supervisor:
         self.outcome = Outcome()
 
     def run(self, progress: Callable[[Progress], None] | None = None) -> Outcome:
-        """Run to the end or to the first fault. What was recorded up to then is in `folder`.
-
-        Raises Interrupted after cleaning up, if `stop` was set; MachineError where nothing could be started.
-        """
+        """Run to the end, to the first fault, or until `stop` is set. What was recorded up to then is in `folder`."""
         recorder = None
         try:
             self._prepare()
@@ -111,14 +104,15 @@ class Supervisor:
             self._start()
             self.outcome.fault = self._watch(recorder, progress)
         except OSError as error:
-            self.outcome.fault = Fault("(supervisor)", self._slowest_time(), f"{_disk(error)}", _DISK_REMEDY)
+            self.outcome.fault = Fault("", self._slowest_time(), _disk(error), _DISK_REMEDY)
         finally:
+            if self.stop.is_set() and self.outcome.fault is None:
+                self.outcome.interrupted = True
+                self.outcome.fault = Fault("", self._slowest_time(), "interrupted.", "Run it again.")
             self._kill()
             self._close()
             self._collect(recorder)
             shutil.rmtree(self.scratch, ignore_errors=True)
-        if self.stop.is_set():
-            raise Interrupted
         return self.outcome
 
     def _prepare(self) -> None:
@@ -165,6 +159,10 @@ class Supervisor:
 
     def _failed(self) -> Fault | None:
         """A federate wrote down a failure; wait a little for the first cause if this one only followed."""
+        for name, row in zip(self.status.names, self.status.rows, strict=True):
+            if row["errno"]:
+                cause = f"cannot write: {os.strerror(int(row['errno']))}."
+                return Fault(name, int(row["time"]), cause, _DISK_REMEDY)
         failures = read_failures(self.scratch)
         until = time.monotonic() + GRACE
         while failures and failures[0].secondary and time.monotonic() < until:
@@ -359,7 +357,7 @@ class Supervisor:
                 recorder.finish()
             except OSError as error:
                 if self.outcome.fault is None:
-                    self.outcome.fault = Fault("(supervisor)", self._slowest_time(), _disk(error), _DISK_REMEDY)
+                    self.outcome.fault = Fault("", self._slowest_time(), _disk(error), _DISK_REMEDY)
         if not hasattr(self, "status"):
             return
         now = time.monotonic()
@@ -384,7 +382,7 @@ def run_federation(
     progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
 ) -> Outcome:
-    """Run `federation` with results in `folder`. Raises Interrupted, MachineError."""
+    """Run `federation` with results in `folder`. Raises MachineError if the folder cannot be made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
