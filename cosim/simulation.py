@@ -6,12 +6,12 @@ import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cosim.engine.supervisor import Interrupted, Progress, run_federation
+from cosim.engine.supervisor import Progress, run_federation
 from cosim.errors import MachineError, ResultsError, ScenarioError
 from cosim.federation import Federation
 from cosim.manifest import write_manifest
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 RESULTS_FOLDER = Path("results")
 MAIN = "run"  #: how progress names the run itself, beside its "baseline"
+
+
+class Interrupted(Exception):  # noqa: N818 - it is no error
+    """The user ended the run."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +67,16 @@ class Run:
 def open_run(folder: str | Path) -> Run:
     """Open a run's folder. Raises ResultsError if it is none."""
     path = Path(folder)
-    if not (path / VERDICT).is_file():
+    if not _is_run(path):
         raise ResultsError(
             f"'{folder}' is not the folder of a run (it has no {VERDICT}); name one that `cosim run` made"
         )
     return Run(path)
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether `folder` is a run's, be it one whose supervisor was killed."""
+    return (folder / VERDICT).is_file() or (folder / RESULTS).is_dir()
 
 
 def run(
@@ -81,8 +90,8 @@ def run(
 ) -> Run:
     """Run a scenario, and beside it its twin without perturbations unless `baseline` is false.
 
-    `progress` is called with "run" or "baseline" and how far it is; setting `stop` ends all.
-    A run that fails still leaves its folder, with what was recorded and the verdict.
+    `progress` is called with "run" or "baseline" and how far it is; setting `stop` ends both, and so does a fault
+    of one of them. A run that fails or is ended still leaves its folder, with what was recorded and the verdict.
 
     Raises ScenarioError for wrong input, MachineError where the folder cannot be written, Interrupted.
     """
@@ -96,9 +105,10 @@ def run(
     if baseline and scenario.perturbations:
         jobs.append((BASELINE, scenario.undisturbed(), folder / BASELINE))
     federations = [wire(entry) for _, entry, _ in jobs]
+    failed: list[str] = []
     with ThreadPoolExecutor(len(jobs)) as pool:
         futures = [
-            pool.submit(_run_one, name, entry, federation, where, progress, stop)
+            pool.submit(_run_one, name, entry, federation, where, progress, stop, failed)
             for (name, entry, where), federation in zip(jobs, federations, strict=True)
         ]
         try:
@@ -117,8 +127,14 @@ def _run_one(
     folder: Path,
     progress: Callable[[str, Progress], None] | None,
     stop: threading.Event,
+    failed: list[str],
 ) -> None:
     outcome = run_federation(federation, folder, progress and (lambda state: progress(name, state)), stop)
+    if outcome.fault is not None and not outcome.interrupted:
+        failed.append(name)
+        stop.set()
+    elif outcome.fault is not None and failed:
+        outcome.fault = replace(outcome.fault, cause=f"ended, as the {failed[0]} beside it failed.", remedy="")
     try:
         verdict = judge(federation, folder, outcome)
         write_manifest(scenario, federation, folder, outcome)
@@ -126,6 +142,8 @@ def _run_one(
     except OSError as error:
         cause = outcome.fault or f"{error.strerror}: {error.filename}"
         raise MachineError(f"{cause} Nothing more can be written to {folder}; free space or use --out.") from None
+    if outcome.interrupted and not failed:
+        raise Interrupted
 
 
 def _prepare_folder(scenario: Scenario, out: str | Path | None, overwrite: bool) -> Path:
@@ -139,7 +157,7 @@ def _prepare_folder(scenario: Scenario, out: str | Path | None, overwrite: bool)
         folder = Path(out)
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            if not overwrite or not (folder / VERDICT).is_file():
+            if not overwrite or not _is_run(folder):
                 what = "is not an earlier run's folder" if overwrite else "exists and is not empty"
                 raise MachineError(
                     f"{folder} {what}; choose another with --out" + ("" if overwrite else ", or add --overwrite")
