@@ -212,18 +212,17 @@ def main() -> None:
 
     try:
         with _terminate_as_interrupt():
-            app(standalone_mode=False)
+            code = app(standalone_mode=False)
     except CosimError as error:
         _complain(str(error))
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         _complain("interrupted; every process of the run was ended")
         sys.exit(130)
-    except typer.Exit as error:
-        sys.exit(error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    sys.exit(code or 0)  # so called, typer returns the code of a typer.Exit instead of raising it
 
 
 if __name__ == "__main__":
