@@ -71,7 +71,10 @@ def dispatch(scenario: Any) -> dict[str, float]:
     moment = federate.next_time(-1)
     while moment is not None and moment < wired.duration:
         scale = 0.75 + 0.2 * np.sin(2 * np.pi * moment / 86_400e9)
-        values = {port.name: np.array(np.broadcast_to(1.0 if port.initial is None else port.initial, port.shape)) for port in ports}
+        values = {
+            port.name: np.array(np.broadcast_to(1.0 if port.initial is None else port.initial, port.shape))
+            for port in ports
+        }
         values |= {name: np.full_like(values[name], scale) for name in values if name.startswith("load_scale")}
         before = time.monotonic()
         federate.solve(moment, Exchange(values))

@@ -17,7 +17,7 @@ import numpy as np
 
 from cosim.contract import Array, Exchange, Federate, Message
 from cosim.engine.inputs import Inputs
-from cosim.federation import FederateSpec, Federation, LinkSpec
+from cosim.federation import FederateSpec, Federation
 
 
 @dataclass
@@ -29,10 +29,11 @@ class Mail:
 
 
 class Direct:
-    """Stands where a HELICS connection stands, for one federate."""
+    """Stands where a line to the engine's switchboard stands, for one federate."""
 
-    def __init__(self, name: str, links: list[LinkSpec], mail: Mail) -> None:
-        self._name, self._keys, self._mail = name, [str(link.source) for link in links], mail
+    def __init__(self, federation: Federation, name: str, mail: Mail) -> None:
+        self._name, self._mail, self._is_carrier = name, mail, name == federation.carrier
+        self._keys = [str(link.source) for link in federation.links_to(name)]
 
     def read(self, position: int, into: Array) -> bool:
         """Copy the last published value."""
@@ -42,8 +43,9 @@ class Direct:
         return value is not None
 
     def receive(self) -> list[Message]:
-        """Take what was sent here, by source and order of sending."""
-        return sorted(self._mail.letters.pop(self._name, []), key=lambda letter: letter.source)
+        """Take what was sent here, in the engine's order: `cosim/engine/switchboard.py`."""
+        letters = self._mail.letters.pop(self._name, [])
+        return sorted(letters, key=lambda letter: (letter.sent, letter.source)) if self._is_carrier else letters
 
 
 def run_plain(federation: Federation, keep: bool = False) -> tuple[dict[str, list[Any]], float]:
@@ -93,7 +95,7 @@ def _step(
     mail: Mail,
     time: int,
 ) -> dict[str, Array]:
-    inputs.read(Direct(spec.name, list(federation.links_to(spec.name)), mail), complete=True)
+    inputs.read(Direct(federation, spec.name, mail), complete=True)
     solution: Exchange = federate.solve(time, inputs.take())
     inputs.messages = []
     federate.commit(time)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from cosim.contract import Context, Federate, Port
+from cosim.contract import Context, Federate, Port, Time
 from cosim.registry import federate_class
 from cosim.scenario import Limits
 from cosim.settings import Settings
@@ -133,6 +133,27 @@ class Federation(Settings):
     def links_from(self, name: str) -> Sequence[LinkSpec]:
         """The links that begin at the federate `name`."""
         return [link for link in self.links if link.source.federate == name]
+
+    def meets_others(self, process: str, last: Time, time: Time) -> bool:
+        """Whether a federate of another process may act from `last` to `time` [ns], both included.
+
+        If none does, nothing can have come from outside meanwhile and nobody waits for us: HELICS need not be asked.
+        """
+        if time // self.step != last // self.step:
+            return True
+        first, end = last % self.step // SLOT, time % self.step // SLOT
+        return any(
+            not (span[-1] < first or span[0] > end)
+            for spec in self.federates
+            if spec.process != process and (span := self._slots(spec))
+        )
+
+    def _slots(self, spec: FederateSpec) -> range:
+        """The slots in which a federate acts, or may."""
+        if spec.group is None:
+            return range(spec.slot, spec.slot + 1)
+        group = self.groups[spec.group]
+        return range(group.slot(spec.name, 0), group.slot(spec.name, group.max_rounds) + 1)
 
     @property
     def processes(self) -> dict[str, tuple[FederateSpec, ...]]:

@@ -1,4 +1,4 @@
-"""A federate's connection to HELICS: the only file of the project that imports `helics`.
+"""A process's connection to HELICS: the only file of the project that imports `helics`.
 
 Arrays travel as one vector of doubles each (complex values as pairs), through the C interface straight from
 and into numpy memory: the package's own vector functions copy element by element, at 60 to 95 us a call.
@@ -7,10 +7,9 @@ Messages travel through targeted endpoints only; untargeted ones can deadlock (G
 
 from __future__ import annotations
 
-import json
 import secrets
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import helics
@@ -18,36 +17,50 @@ import numpy as np
 import psutil
 from helics.capi import ffi, helicsErrorInitialize, loadSym
 
-from cosim.contract import Array, Federate, Message, Port, Time
-from cosim.errors import ContractError, MachineError
-from cosim.federation import SLOT, FederateSpec, Federation
+from cosim.contract import Array, Port, Time
+from cosim.errors import MachineError
+from cosim.federation import SLOT, Federation, IterationGroup, LinkSpec
 
-CORE_TYPE = "tcpss"
+CORE_TYPE = "zmq"
 _MAX_SIZE = 16_777_216  #: [B] the largest message; the default of 4096 drops the connection
 # HELICS' own timers stay off: on a busy machine they end good runs, and the supervisor finds every fault sooner.
 _NETWORK = f"--maxsize={_MAX_SIZE} --loglevel=no_print --terminate_on_error --disable_timer"
 
-#: One clock for all. Without it two federates that exchange data and both wait for a third ask each other for every
-#: microsecond in between, and burn a core as long as the third computes.
-_TIMING = "--globaltime"
+#: One clock for all, where three or more take part. Without it two that exchange data and both wait for a third ask
+#: each other for every microsecond in between, and burn a core as long as the third computes; with it a grant takes
+#: a way through the broker, twice as long.
+_ONE_CLOCK = "--globaltime"
+_ONE_CLOCK_FROM = 3
+
+#: Ports from a broker's own upwards that its run may use; runs on one machine keep apart by it.
+_PORT_RANGE = 250
 
 
 class SecondaryError(Exception):
     """The federation ended under this federate's feet: another one failed first."""
 
 
+@dataclass(frozen=True)
+class Address:
+    """Where a run's broker listens, and the key that only this run knows."""
+
+    port: int
+    key: str
+
+
 class Broker:
     """The run's broker, on a port of its own, fenced by a key that only this run knows."""
 
-    def __init__(self, federates: int, seed: int) -> None:
+    def __init__(self, processes: int) -> None:
         """Start it. Raises MachineError if no port can be had."""
-        self.key = secrets.token_hex(8)
-        ports = np.random.default_rng().permutation(np.arange(10_000, 31_000, 25))[:40]
+        key = secrets.token_hex(8)
+        ports = np.random.default_rng().permutation(np.arange(10_000, 31_000, _PORT_RANGE))[:40]
+        timing = _ONE_CLOCK if processes >= _ONE_CLOCK_FROM else ""
         for port in map(int, ports):
-            options = f"--federates={federates} --port={port} --local --brokerkey={self.key} {_NETWORK} {_TIMING}"
-            broker = helics.helicsCreateBroker(CORE_TYPE, f"broker_{self.key}", options)
+            options = f"--federates={processes} --port={port} --local --brokerkey={key} {_NETWORK} {timing}"
+            broker = helics.helicsCreateBroker(CORE_TYPE, f"broker_{key}", options)
             if helics.helicsBrokerIsConnected(broker) and port in _own_ports():
-                self.port, self._broker = port, broker
+                self.address, self._broker = Address(port, key), broker
                 return
             helics.helicsBrokerDestroy(broker)
         raise MachineError(
@@ -63,85 +76,86 @@ def _own_ports() -> set[int]:
     return {entry.laddr.port for entry in psutil.Process().net_connections("tcp") if entry.status == psutil.CONN_LISTEN}
 
 
-class Core:
-    """One process's core; its federates share it."""
+class Membership:
+    """A process's membership in the federation: one HELICS federate for all federates that run in it.
 
-    def __init__(self, name: str, federates: int, port: int, key: str) -> None:
-        """Connect to the broker. Raises MachineError."""
-        options = f"--federates={federates} --broker_address=tcp://127.0.0.1:{port} --brokerkey={key} {_NETWORK}"
-        self.name = f"{name}_{key}"
-        self._core = helics.helicsCreateCore(CORE_TYPE, self.name, options)
-        if not helics.helicsCoreIsValid(self._core) or not helics.helicsCoreConnect(self._core):
-            raise MachineError(f"process '{name}' cannot reach the broker on 127.0.0.1:{port}")
-
-    def wait(self, seconds: float) -> None:
-        """Wait until the broker has taken note that all federates left."""
-        helics.helicsCoreWaitForDisconnect(self._core, int(seconds * 1000))
-
-
-class Connection:
-    """One federate's publications, inputs and endpoints."""
+    What goes from one of them to another never leaves the process (`cosim/engine/switchboard.py`); here is what
+    crosses its border: a publication for each value that others use, an input for each that others give, endpoints
+    for messages, and the clock.
+    """
 
     def __init__(
         self,
-        core: Core,
         federation: Federation,
-        spec: FederateSpec,
-        federate: Federate,
-        ports: Sequence[Port],
+        process: str,
+        ports: Mapping[str, Sequence[Port]],
+        address: Address,
+        broker: Broker | None,
     ) -> None:
-        self.name = spec.name
-        info = helics.helicsCreateFederateInfo()
-        helics.helicsFederateInfoSetCoreName(info, core.name)
-        helics.helicsFederateInfoSetTimeProperty(info, helics.helics_property_time_period, SLOT / 1e9)
-        helics.helicsFederateInfoSetTimeProperty(info, helics.helics_property_time_delta, SLOT / 1e9)
-        helics.helicsFederateInfoSetFlagOption(info, helics.helics_flag_uninterruptible, True)
-        helics.helicsFederateInfoSetFlagOption(info, helics.helics_flag_terminate_on_error, True)
-        self._federate = helics.helicsCreateCombinationFederate(spec.name, info)
+        """Connect to the broker (ours, if given) and register; `ports` are those of the federates here.
+
+        Raises MachineError if the broker cannot be reached.
+        """
+        self.name = process
+        self._broker = broker
+        self._inside = set(ports)
+        options = f"--federates=1 --broker_address=tcp://127.0.0.1:{address.port} --brokerkey={address.key} {_NETWORK}"
+        core = f"{process}_{address.key}"
+        self._core = helics.helicsCreateCore(CORE_TYPE, core, options)
+        if not helics.helicsCoreIsValid(self._core) or not helics.helicsCoreConnect(self._core):
+            raise MachineError(f"process '{process}' cannot reach the broker on 127.0.0.1:{address.port}")
+        self._federate = helics.helicsCreateCombinationFederate(process, self._information(core))
         self._publish = loadSym("helicsPublicationPublishVector")
         self._get = loadSym("helicsInputGetVector")
         self._error = helicsErrorInitialize()
-        self._outputs = {port.name: port for port in ports if port.direction == "out"}
-        self._publications = self._register_publications(federation)
-        self._inputs = self._register_inputs(federation)
-        self._signals = self._register_signal(federation, spec)
-        self._endpoints = self._register_endpoints(federation, federate)
+        self._publications: dict[str, Any] = {}
+        self._inputs: dict[str, Any] = {}
+        self._came: set[str] = set()
+        for link in federation.links:
+            self._register_link(link, ports)
+        for number, group in enumerate(federation.groups):
+            self._register_signal(signal_key(number), group)
+        self._endpoints = self._register_endpoints(federation)
 
-    def _register_publications(self, federation: Federation) -> list[tuple[str, tuple[int, ...], Any]]:
-        found = {}
-        for link in federation.links_from(self.name):
-            port = self._outputs[link.source.port]
-            key = str(link.source)
-            if key not in found:
-                publication = helics.helicsFederateRegisterGlobalPublication(
-                    self._federate, key, helics.HELICS_DATA_TYPE_VECTOR, port.unit
-                )
-                found[key] = (port.name, link.source.index(port), publication)
-        return list(found.values())
+    def _information(self, core: str) -> Any:
+        information = helics.helicsCreateFederateInfo()
+        helics.helicsFederateInfoSetCoreName(information, core)
+        helics.helicsFederateInfoSetTimeProperty(information, helics.helics_property_time_period, SLOT / 1e9)
+        helics.helicsFederateInfoSetTimeProperty(information, helics.helics_property_time_delta, SLOT / 1e9)
+        helics.helicsFederateInfoSetIntegerProperty(
+            information, helics.HELICS_PROPERTY_INT_LOG_LEVEL, helics.HELICS_LOG_LEVEL_ERROR
+        )
+        helics.helicsFederateInfoSetFlagOption(information, helics.helics_flag_uninterruptible, True)
+        helics.helicsFederateInfoSetFlagOption(information, helics.helics_flag_terminate_on_error, True)
+        return information
 
-    def _register_inputs(self, federation: Federation) -> list[Any]:
-        return [self._subscribe(str(link.source)) for link in federation.links_to(self.name)]
+    def _register_link(self, link: LinkSpec, ports: Mapping[str, Sequence[Port]]) -> None:
+        key = str(link.source)
+        from_here, to_here = link.source.federate in self._inside, link.destination.federate in self._inside
+        if from_here and not to_here and key not in self._publications:
+            unit = next(port.unit for port in ports[link.source.federate] if port.name == link.source.port)
+            self._publications[key] = helics.helicsFederateRegisterGlobalPublication(
+                self._federate, key, helics.HELICS_DATA_TYPE_VECTOR, unit
+            )
+        if to_here and not from_here and key not in self._inputs:
+            self._inputs[key] = helics.helicsFederateRegisterSubscription(self._federate, key)
 
-    def _subscribe(self, key: str) -> Any:
-        return helics.helicsFederateRegisterSubscription(self._federate, key)
+    def _register_signal(self, key: str, group: IterationGroup) -> None:
+        """A group's stop signal goes from its leader's process to the other members'."""
+        if group.members[0] in self._inside:
+            self._publications[key] = helics.helicsFederateRegisterGlobalPublication(
+                self._federate, key, helics.HELICS_DATA_TYPE_VECTOR
+            )
+        elif self._inside & set(group.members):
+            self._inputs[key] = helics.helicsFederateRegisterSubscription(self._federate, key)
 
-    def _register_signal(self, federation: Federation, spec: FederateSpec) -> Any:
-        """The group's stop signal: published by its leader, read by the others."""
-        if spec.group is None:
-            return None
-        group = federation.groups[spec.group]
-        key = f"group {spec.group} agrees"
-        if self.name == group.members[0]:
-            return helics.helicsFederateRegisterGlobalPublication(self._federate, key, helics.HELICS_DATA_TYPE_DOUBLE)
-        return self._subscribe(key)
-
-    def _register_endpoints(self, federation: Federation, federate: Federate) -> dict[str, Any]:
-        """An agent has one endpoint, aimed at the carrier; the carrier has one for each agent."""
-        if federate.messaging == "carrier":
-            return {agent: self._endpoint(f"to {agent}", f"agent {agent}") for agent in federation.agents}
-        if federate.messaging == "agent":
-            return {"carrier": self._endpoint(f"agent {self.name}", f"to {self.name}")}
-        return {}
+    def _register_endpoints(self, federation: Federation) -> dict[str, Any]:
+        """The carrier's process has an endpoint for each agent elsewhere; an agent has one, aimed at that."""
+        if federation.carrier in self._inside:
+            outside = [agent for agent in federation.agents if agent not in self._inside]
+            return {agent: self._endpoint(f"to {agent}", f"agent {agent}") for agent in outside}
+        inside = [agent for agent in federation.agents if agent in self._inside]
+        return {agent: self._endpoint(f"agent {agent}", f"to {agent}") for agent in inside}
 
     def _endpoint(self, name: str, target: str) -> Any:
         endpoint = helics.helicsFederateRegisterGlobalTargetedEndpoint(self._federate, name, "")
@@ -168,11 +182,17 @@ class Connection:
         except helics.HelicsException as error:
             raise SecondaryError(f"HELICS ended '{self.name}': {error}") from None
 
-    def read(self, position: int, into: Array) -> bool:
-        """Copy the value of link `position` into `into`; False if nothing new came since the last read."""
-        source = self._inputs[position]
-        if not helics.helicsInputIsUpdated(source):
-            return False
+    def gives(self, key: str) -> bool:
+        """Whether the value `key` is published to other processes."""
+        return key in self._publications
+
+    def read(self, key: str, into: Array) -> bool:
+        """Copy the value `key` from another process into `into`; False as long as none ever came."""
+        source = self._inputs[key]
+        if key not in self._came:
+            if not helics.helicsInputIsUpdated(source):
+                return False
+            self._came.add(key)
         size = ffi.new("int *")
         count = into.size * (2 if into.dtype.kind == "c" else 1)
         self._get(source.handle, ffi.from_buffer("double[]", into), count, size, self._error)
@@ -181,52 +201,51 @@ class Connection:
             raise MachineError(f"a value of {size[0]} numbers came for {count} at '{self.name}'")
         return True
 
-    def publish(self, values: dict[str, Array]) -> None:
-        """Publish every linked output."""
-        for name, index, publication in self._publications:
-            part = np.ascontiguousarray(values[name][index])
-            numbers = part.reshape(-1).view(np.float64)
-            self._publish(publication.handle, ffi.from_buffer("double[]", numbers), numbers.size, self._error)
-            self._raise_on_error()
+    def publish(self, key: str, value: Array) -> None:
+        """Publish the value `key` to other processes."""
+        numbers = np.ascontiguousarray(value).reshape(-1).view(np.float64)
+        handle = self._publications[key].handle
+        self._publish(handle, ffi.from_buffer("double[]", numbers), numbers.size, self._error)
+        self._raise_on_error()
 
-    def signal(self, agreed: bool) -> None:
-        """Leader of a group: tell the others whether this round is the last."""
-        helics.helicsPublicationPublishDouble(self._signals, float(agreed))
+    def send(self, agent: str, letter: bytes) -> None:
+        """Send a letter through the endpoint of `agent`: to it if the carrier is here, else from it to the carrier."""
+        helics.helicsEndpointSendBytes(self._endpoints[agent], letter)
 
-    def signalled(self) -> bool:
-        """Member of a group: whether the leader has ended the rounds."""
-        return bool(helics.helicsInputGetDouble(self._signals) > 0.5)
+    def receive(self, agent: str) -> Iterator[bytes]:
+        """Take the letters that have come to the endpoint of `agent`, in the order of their sending."""
+        endpoint = self._endpoints[agent]
+        while helics.helicsEndpointHasMessage(endpoint):
+            raw = helics.helicsEndpointGetMessage(endpoint)
+            yield helics.helicsMessageGetBytes(raw)
+            helics.helicsMessageFree(raw)
 
-    def send(self, messages: Sequence[Message]) -> None:
-        """Send messages: an agent's to the carrier, the carrier's to the agent that each is for."""
-        for message in messages:
-            key = message.destination.partition("/")[0] if "carrier" not in self._endpoints else "carrier"
-            if key not in self._endpoints:
-                agents = ", ".join(self._endpoints)
-                raise ContractError(f"{message.source} sent a message to '{key}', which is no agent; agents: {agents}")
-            data = json.dumps(asdict(message)).encode()
-            helics.helicsEndpointSendBytes(self._endpoints[key], data)
-
-    def receive(self) -> list[Message]:
-        """Take all messages that have come, in the order of their sources and sending."""
-        found = []
-        for endpoint in self._endpoints.values():
-            while helics.helicsEndpointHasMessage(endpoint):
-                raw = helics.helicsEndpointGetMessage(endpoint)
-                found.append(Message(**json.loads(helics.helicsMessageGetBytes(raw))))
-                helics.helicsMessageFree(raw)
-        return found
+    @property
+    def correspondents(self) -> tuple[str, ...]:
+        """The agents that have an endpoint here."""
+        return tuple(self._endpoints)
 
     def leave(self) -> None:
         """Leave the federation in good order."""
         helics.helicsFederateDisconnect(self._federate)
 
     def fail(self, text: str) -> None:
-        """Tell all others that this federate has failed."""
+        """Tell all others that something here has failed."""
         helics.helicsFederateGlobalError(self._federate, 1, text[:1000])
+
+    def wait(self, seconds: float) -> None:
+        """Wait until the broker has taken note that this process left; for our own broker, that all did."""
+        helics.helicsCoreWaitForDisconnect(self._core, int(seconds * 1000))
+        if self._broker is not None:
+            self._broker.wait(seconds)
 
     def _raise_on_error(self) -> None:
         if self._error.error_code != 0:
             text = ffi.string(self._error.message).decode()
             loadSym("helicsErrorClear")(self._error)
             raise SecondaryError(f"HELICS at '{self.name}': {text}")
+
+
+def signal_key(group: int) -> str:
+    """The key of the value with which an iterated group's leader ends the rounds."""
+    return f"group {group} agrees"

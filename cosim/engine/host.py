@@ -1,7 +1,7 @@
 """The program of a federation's processes: builds its federates, joins them, steps them to the end.
 
-Started by the supervisor as `python -m cosim.engine.host FOLDER PROCESS PARENT`. Federates of one process are
-threads; a federate that is alone in its process runs in the main thread, as some engines demand.
+Started by the supervisor as `python -m cosim.engine.host FOLDER PROCESS PARENT`. The federates of one process take
+turns in the order of their slots, and share one membership in the HELICS federation.
 """
 
 from __future__ import annotations
@@ -11,23 +11,26 @@ import errno
 import json
 import os
 import sys
-import threading
 import time as clock
 import traceback
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import asdict
 from fnmatch import fnmatch
+from heapq import heapify, heappop, heapreplace
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from cosim.contract import Exchange, Time
-from cosim.engine.connection import Broker, Connection, Core, SecondaryError
+from cosim.engine.connection import Address, Broker, Membership, SecondaryError
 from cosim.engine.failure import Failure
 from cosim.engine.files import BROKER_FILE, FEDERATION_FILE, ROUNDS
 from cosim.engine.inputs import Inputs, check_next_time, check_outputs
 from cosim.engine.journal import Column, JournalWriter
 from cosim.engine.lifeline import die_with_parent
 from cosim.engine.status import Phase, StatusTable
+from cosim.engine.switchboard import Line, Switchboard
 from cosim.errors import ContractError, CosimError
 from cosim.federation import MAIN_PROCESS, SLOT, FederateSpec, Federation, IterationGroup
 
@@ -59,9 +62,9 @@ class Stepper:
         self.federate.start(scratch)
         self.status.enter(self.spec.name, Phase.JOINING)
 
-    def connect(self, core: Core) -> None:
-        """Register with HELICS and open the journal."""
-        self.connection = Connection(core, self.federation, self.spec, self.federate, self.ports)
+    def connect(self, switchboard: Switchboard) -> None:
+        """Take a line to the others and open the journal."""
+        self.line = Line(switchboard, self.spec, self.ports, self.federate.messaging)
         self.journal = JournalWriter(self.folder, self.spec.name, self._columns())
 
     def _columns(self) -> list[Column]:
@@ -74,14 +77,16 @@ class Stepper:
             columns.append(Column(ROUNDS, "1", "rounds until the iterated coupling agreed", {}, is_complex=False))
         return columns
 
-    def run(self) -> None:
-        """Step to the end of the run."""
-        self.connection.enter()
+    def run(self) -> Iterator[Time]:
+        """Step to the end of the run; yields each HELICS time [ns] at which to go on."""
         time = self.federate.next_time(-1)
         while time is not None and time < self.federation.duration:
             self.time = time
-            solution = self._solve_once(time) if self.group is None else self._solve_in_rounds(time, self.group)
-            self.connection.send(solution.messages)
+            if self.group is None:
+                solution = yield from self._solve_once(time)
+            else:
+                solution = yield from self._solve_in_rounds(time, self.group)
+            self.line.send(solution.messages)
             self._commit(time, solution)
             following = self.federate.next_time(time)
             check_next_time(time, following, self.federation.step)
@@ -90,11 +95,9 @@ class Stepper:
         if silent:
             raise ContractError(f"link {silent[0]} carried nothing in the whole run")
         self.status.enter(self.spec.name, Phase.WAITING, self.federation.duration)
-        self.connection.leave()
 
-    def close(self) -> None:
-        """Release what the federate took; a failure that comes first keeps its place."""
-        failed = self._row["phase"] == Phase.FAILED
+    def close(self, failed: bool) -> bool:
+        """Release what the federate took; whether that went well. A failure that came first keeps its place."""
         if not failed:
             self.status.enter(self.spec.name, Phase.CLOSING)
         try:
@@ -103,21 +106,22 @@ class Stepper:
         except BaseException as error:
             if not failed:
                 write_failure(self.folder, self.status, self.spec.name, error)
-        else:
-            if not failed:
-                self.status.enter(self.spec.name, Phase.DONE)
+            return False
+        if not failed:
+            self.status.enter(self.spec.name, Phase.DONE)
+        return True
 
-    def _wait(self, until: Time) -> None:
+    def _wait(self, until: Time) -> Iterator[Time]:
         self.status.enter(self.spec.name, Phase.WAITING)
-        self.connection.request(until)
+        yield until
         self.status.enter(self.spec.name, Phase.COMPUTING, self.time)
 
-    def _solve_once(self, time: Time) -> Exchange:
-        self._wait(time + self.spec.slot * SLOT)
-        self._inputs.read(self.connection, complete=True)
+    def _solve_once(self, time: Time) -> Generator[Time, None, Exchange]:
+        yield from self._wait(time + self.spec.slot * SLOT)
+        self._inputs.read(self.line, complete=True)
         return self._solve(time)
 
-    def _solve_in_rounds(self, time: Time, group: IterationGroup) -> Exchange:
+    def _solve_in_rounds(self, time: Time, group: IterationGroup) -> Generator[Time, None, Exchange]:
         """Repeat the solution until the group's leader finds that its inputs no longer change.
 
         Rounds are HELICS times a microsecond apart: the native iterative request exchanges stale values and
@@ -125,13 +129,13 @@ class Stepper:
         """
         solution = Exchange()
         for number in range(group.max_rounds + 1):
-            self._wait(time + group.slot(self.spec.name, number) * SLOT)
-            self._inputs.read(self.connection, complete=number > 0)
+            yield from self._wait(time + group.slot(self.spec.name, number) * SLOT)
+            self._inputs.read(self.line, complete=number > 0)
             last = number == group.max_rounds
             if self.leads:
                 last = last or (number > 0 and self._inputs.agree())
-                self.connection.signal(last)
-            elif self.connection.signalled():
+                self.line.signal(last)
+            elif self.line.signalled():
                 last = True
             if last:
                 self._rounds = number
@@ -145,7 +149,7 @@ class Stepper:
         solution = self.federate.solve(time, inputs)
         self._row["busy"] += clock.monotonic() - before
         checked = check_outputs(self.outputs, solution)
-        self.connection.publish(checked)
+        self.line.publish(checked)
         return Exchange(checked, solution.messages)
 
     def _commit(self, time: Time, solution: Exchange) -> None:
@@ -181,32 +185,23 @@ def write_failure(folder: Path, status: StatusTable, name: str, error: BaseExcep
     status.enter(name, Phase.FAILED)
 
 
-def _run(stepper: Stepper) -> None:
-    try:
-        stepper.run()
-    except BaseException as error:
-        write_failure(stepper.folder, stepper.status, stepper.spec.name, error)
-        stepper.connection.fail(f"{stepper.spec.name}: {error}")
-
-
-def _broker(folder: Path, federation: Federation, process: str) -> tuple[Broker | None, dict[str, Any]]:
+def _broker(folder: Path, federation: Federation, process: str) -> tuple[Broker | None, Address]:
     """The broker's address; the main process starts the broker."""
     path = folder / BROKER_FILE
     if process == MAIN_PROCESS:
-        broker = Broker(len(federation.federates), federation.seed)
-        address = {"port": broker.port, "key": broker.key}
+        broker = Broker(len(federation.processes))
         partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(address))
+        partial.write_text(json.dumps(asdict(broker.address)))
         partial.rename(path)
-        return broker, address
+        return broker, broker.address
     while not path.exists():
         clock.sleep(0.01)
-    return None, json.loads(path.read_text())
+    return None, Address(**json.loads(path.read_text()))
 
 
 def _prepare(
     folder: Path, federation: Federation, process: str, status: StatusTable
-) -> tuple[list[Stepper], Broker | None, Core]:
+) -> tuple[list[Stepper], Membership]:
     """Build, start and connect the federates of `process`; what fails is written down and raised again."""
     specs = federation.processes[process]
     current = specs[0]
@@ -216,36 +211,64 @@ def _prepare(
         for current in specs:
             steppers.append(Stepper(folder, federation, current, status))
             steppers[-1].start()
-        core = Core(process, len(specs), address["port"], address["key"])
+        ports = {stepper.spec.name: stepper.ports for stepper in steppers}
+        membership = Membership(federation, process, ports, address, broker)
+        switchboard = Switchboard(federation, membership, list(ports))
         for stepper in steppers:
             current = stepper.spec
-            stepper.connect(core)
+            stepper.connect(switchboard)
     except BaseException as error:
         write_failure(folder, status, current.name, error)
         for stepper in steppers:
             with contextlib.suppress(Exception):
                 stepper.federate.close()
         raise
-    return steppers, broker, core
+    return steppers, membership
+
+
+def _drive(federation: Federation, process: str, steppers: Sequence[Stepper], membership: Membership) -> None:
+    """Let the federates take turns until all have reached the end; what fails is written down and raised again."""
+    current = steppers[0]
+    try:
+        membership.enter()
+        turns = []
+        for number, current in enumerate(steppers):
+            run = current.run()
+            turns += [(time, number, run) for time in islice(run, 1)]
+        heapify(turns)
+        last: Time | None = None
+        while turns:
+            time, number, run = turns[0]
+            current = steppers[number]
+            if last is None or federation.meets_others(process, last, time):
+                membership.request(time)
+            last = time
+            following = next(run, None)
+            if following is None:
+                heappop(turns)
+            else:
+                heapreplace(turns, (following, number, run))
+        membership.leave()
+    except BaseException as error:
+        write_failure(current.folder, current.status, current.spec.name, error)
+        membership.fail(f"{current.spec.name}: {error}")
+        raise
 
 
 def main(folder: Path, process: str) -> int:
     """Run the federates of `process`; 0 if all reached the end."""
     federation = Federation.model_validate_json((folder / FEDERATION_FILE).read_text())
     status = StatusTable(folder, [spec.name for spec in federation.federates])
-    steppers, broker, core = _prepare(folder, federation, process, status)
-    threads = [threading.Thread(target=_run, args=(stepper,), name=stepper.spec.name) for stepper in steppers[1:]]
-    for thread in threads:
-        thread.start()
-    _run(steppers[0])
-    for thread in threads:
-        thread.join()
+    steppers, membership = _prepare(folder, federation, process, status)
+    failed = False
+    try:
+        _drive(federation, process, steppers, membership)
+    except BaseException:
+        traceback.print_exc()
+        failed = True
     for stepper in steppers:
-        stepper.close()
-    failed = any(status.row(stepper.spec.name)["phase"] != Phase.DONE for stepper in steppers)
-    core.wait(LEAVE_WITHIN)  # after a failure too: the others have to hear of it
-    if broker is not None and not failed:
-        broker.wait(LEAVE_WITHIN)
+        failed = not stepper.close(failed) or failed
+    membership.wait(LEAVE_WITHIN)  # after a failure too: the others have to hear of it
     return int(failed)
 
 

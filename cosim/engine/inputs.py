@@ -15,10 +15,10 @@ from cosim.units import format_duration
 
 
 class Source(Protocol):
-    """Where values and messages come from: a HELICS connection, or a plain loop that needs none."""
+    """Where values and messages come from: the engine's switchboard, or a plain loop that needs none."""
 
     def read(self, position: int, into: Array) -> bool:
-        """Copy the newest value of the link at `position` into `into`; False if nothing new came."""
+        """Copy the newest value of the link at `position` into `into`; False as long as none ever came."""
 
     def receive(self) -> list[Message]:
         """Take all messages that have come."""

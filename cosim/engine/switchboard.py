@@ -1,0 +1,116 @@
+"""What the federates of one process exchange: among themselves in memory, with other processes through HELICS.
+
+The way a value or message takes makes no difference to what arrives: where the federates run changes no bit of the
+results.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+import numpy as np
+
+from cosim.contract import Array, Message, Port
+from cosim.engine.connection import Membership, signal_key
+from cosim.errors import ContractError
+from cosim.federation import FederateSpec, Federation
+
+
+class Switchboard:
+    """The exchange of one process."""
+
+    def __init__(self, federation: Federation, membership: Membership, inside: Sequence[str]) -> None:
+        self.federation, self.membership, self.inside = federation, membership, frozenset(inside)
+        self._values: dict[str, Array] = {}
+        self._letters: dict[str, list[bytes]] = defaultdict(list)
+
+    def put(self, key: str, value: Array) -> None:
+        """Publish the value `key` to all who use it."""
+        self._values[key] = value
+        if self.membership.gives(key):
+            self.membership.publish(key, value)
+
+    def get(self, key: str, source: str, into: Array) -> bool:
+        """Copy the last value `key` of the federate `source` into `into`; False as long as none ever came."""
+        if source not in self.inside:
+            return self.membership.read(key, into)
+        value = self._values.get(key)
+        if value is not None:
+            into[...] = value
+        return value is not None
+
+    def send(self, sender: str, message: Message) -> None:
+        """Hand an agent's message to the carrier, or the carrier's to the agent that it is for."""
+        carrier = self.federation.carrier
+        to = message.destination.partition("/")[0] if sender == carrier else str(carrier)
+        if to != carrier and to not in self.federation.agents:
+            agents = ", ".join(self.federation.agents)
+            raise ContractError(f"{message.source} sent a message to '{to}', which is no agent; agents: {agents}")
+        letter = json.dumps(asdict(message)).encode()
+        if to in self.inside:
+            self._letters[to].append(letter)
+        else:
+            self.membership.send(to if sender == carrier else sender, letter)
+
+    def receive(self, receiver: str) -> list[Message]:
+        """All messages that have come for `receiver`: the carrier's by time and source, an agent's as delivered."""
+        letters = self._letters.pop(receiver, [])
+        if receiver == self.federation.carrier:
+            for agent in self.membership.correspondents:
+                letters += self.membership.receive(agent)
+        elif receiver in self.membership.correspondents and self.federation.carrier not in self.inside:
+            letters += self.membership.receive(receiver)
+        messages = [Message(**json.loads(letter)) for letter in letters]
+        if receiver == self.federation.carrier:
+            messages.sort(key=lambda message: (message.sent, message.source))
+        return messages
+
+
+class Line:
+    """One federate's line to the switchboard."""
+
+    def __init__(self, switchboard: Switchboard, spec: FederateSpec, ports: Sequence[Port], messaging: str) -> None:
+        self._board, self._spec, self._messaging = switchboard, spec, messaging
+        federation = switchboard.federation
+        outputs: Mapping[str, Port] = {port.name: port for port in ports if port.direction == "out"}
+        self._sources = [(str(link.source), link.source.federate) for link in federation.links_to(spec.name)]
+        own = {str(link.source): link.source for link in federation.links_from(spec.name)}
+        self._publications = [(key, ref.port, ref.index(outputs[ref.port])) for key, ref in own.items()]
+
+    def read(self, position: int, into: Array) -> bool:
+        """Copy the last value of the link at `position` into `into`; False as long as none ever came."""
+        key, source = self._sources[position]
+        return self._board.get(key, source, into)
+
+    def publish(self, values: Mapping[str, Array]) -> None:
+        """Publish every linked output."""
+        for key, port, index in self._publications:
+            self._board.put(key, values[port][index])
+
+    def send(self, messages: Sequence[Message]) -> None:
+        """Send messages, in their order."""
+        for message in messages:
+            self._board.send(self._spec.name, message)
+
+    def receive(self) -> list[Message]:
+        """Take all messages that have come."""
+        return [] if self._messaging == "none" else self._board.receive(self._spec.name)
+
+    def signal(self, agreed: bool) -> None:
+        """Leader of an iterated group: tell the others whether this round is the last."""
+        self._board.put(signal_key(self._group), np.array([float(agreed)]))
+
+    def signalled(self) -> bool:
+        """Member of an iterated group: whether the leader has ended the rounds."""
+        flag = np.zeros(1)
+        leader = self._board.federation.groups[self._group].members[0]
+        return self._board.get(signal_key(self._group), leader, flag) and bool(flag[0] > 0.5)
+
+    @property
+    def _group(self) -> int:
+        if self._spec.group is None:
+            raise ContractError(f"'{self._spec.name}' belongs to no iterated group")
+        return self._spec.group
