@@ -1,0 +1,170 @@
+"""Every federate kind keeps the contract of cosim/contract.py, without HELICS and without patching.
+
+A kind's case is `contract_cases/<kind>.yaml`: `settings`; `inputs` with a value for each input that has no initial one;
+`messages` that come at the first step. A kind without a case fails. Each case runs in a process of its own, as engines
+may be process-wide; this file is that process's program too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from cosim.contract import Context, Exchange, Federate, Message, Port
+from cosim.registry import federate_class, federate_kinds
+from cosim.units import UNITS
+
+CASES = Path(__file__).parent / "contract_cases"
+MINUTE = 60 * 10**9
+STEPS = 3
+
+
+def context(seed: int = 7) -> Context:
+    return Context("model", seed, datetime(2014, 1, 16, 12), 60 * MINUTE, MINUTE)
+
+
+def build(kind: str, seed: int = 7) -> tuple[Federate, dict[str, Any]]:
+    case = yaml.safe_load((CASES / f"{kind}.yaml").read_text()) or {}
+    found = federate_class(kind)
+    return found(found.Config.model_validate(case.get("settings", {})), context(seed)), case
+
+
+def inputs_of(ports: list[Port], case: dict[str, Any], factor: float = 1.0) -> Exchange:
+    """A value for every input: the case's or the initial one, times `factor`."""
+    values = {}
+    for port in ports:
+        if port.direction == "in":
+            value = case.get("inputs", {}).get(port.name, port.initial)
+            assert value is not None, f"the case has no value for the input '{port.name}'"
+            kind = complex if port.is_complex else float
+            values[port.name] = np.array(np.broadcast_to(np.asarray(value, dtype=kind) * factor, port.shape))
+    return Exchange(values)
+
+
+def messages_of(case: dict[str, Any]) -> list[Message]:
+    return [Message(**entry) for entry in case.get("messages", [])]
+
+
+def run_through(kind: str) -> str:
+    """Step a federate through its life, holding every call against the contract; the digest of all it gave."""
+    from cosim.engine.inputs import check_next_time, check_outputs
+
+    federate, case = build(kind)
+    ports = list(federate.ports())
+    outputs = {port.name: port for port in ports if port.direction == "out"}
+    total = hashlib.sha256()
+    with tempfile.TemporaryDirectory() as folder:
+        federate.start(Path(folder))
+        assert list(federate.ports()) == ports, "ports must not change with start"
+        time = federate.next_time(-1)
+        assert time is not None
+        assert time % MINUTE == 0
+        for step in range(STEPS):
+            given = Exchange(inputs_of(ports, case).values, messages_of(case) if step == 0 else ())
+            before = {name: value.copy() for name, value in given.values.items()}
+            solution = federate.solve(time, given)
+            assert all(np.array_equal(before[name], given.values[name]) for name in before), "inputs were changed"
+            checked = check_outputs(outputs, solution)
+            if federate.iterative:
+                federate.solve(time, Exchange(inputs_of(ports, case, factor=0.97).values))
+                again = federate.solve(time, Exchange(given.values))
+                for name, value in check_outputs(outputs, again).items():
+                    assert np.array_equal(value, checked[name]), f"'{name}' differs when a step is repeated"
+                checked = check_outputs(outputs, again)
+            for message in solution.messages:
+                json.dumps(dict(message.payload), allow_nan=False)
+                if federate.messaging == "agent":
+                    assert message.sent == time
+                    assert message.source.partition("/")[0] == "model"
+            if federate.messaging == "none":
+                assert not solution.messages
+            for name in sorted(checked):
+                total.update(name.encode() + np.ascontiguousarray(checked[name]).tobytes())
+            total.update(json.dumps([vars(message) for message in solution.messages], sort_keys=True).encode())
+            federate.commit(time)
+            following = federate.next_time(time)
+            assert following == federate.next_time(time), "next_time must give the same when asked again"
+            check_next_time(time, following, MINUTE)
+            assert following is not None
+            time = following
+        federate.close()
+        federate.close()
+    assert "helics" not in sys.modules, "a federate does not import HELICS"
+    return total.hexdigest()
+
+
+@cache
+def outcome(kind: str, attempt: int) -> subprocess.CompletedProcess[str]:
+    """The life of a kind in a process of its own; `attempt` tells repetitions apart."""
+    command = [sys.executable, __file__, kind]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+
+
+KINDS = pytest.mark.parametrize("kind", federate_kinds())
+
+
+def test_every_kind_has_a_case_and_every_case_a_kind() -> None:
+    assert sorted(path.stem for path in CASES.glob("*.yaml")) == federate_kinds()
+
+
+@KINDS
+def test_ports_are_well_formed(kind: str) -> None:
+    federate, _ = build(kind)
+    ports = list(federate.ports())
+    assert ports
+    assert len({(port.name, port.direction) for port in ports}) == len(ports)
+    for port in ports:
+        assert port.unit in UNITS, port
+        assert port.direction in ("in", "out")
+        assert port.title.strip(), port
+        assert port.direction == "in" or port.initial is None, port
+        assert port.direction == "out" or port.limit is None, port
+        for labels in port.coordinates.values():
+            assert len(set(labels)) == len(labels), port
+            assert all(isinstance(label, str) and label for label in labels), port
+    assert ports == list(federate.ports()), "ports must give the same when asked again"
+    assert ports == list(build(kind)[0].ports()), "ports must depend on the settings only"
+
+
+@KINDS
+def test_settings_survive_their_way_to_another_process(kind: str) -> None:
+    federate, _ = build(kind)
+    config = type(federate).Config
+    sent = json.loads(json.dumps(federate.config.model_dump(mode="json"), allow_nan=False))
+    assert config.model_validate(sent) == federate.config
+
+
+@KINDS
+def test_every_setting_is_documented(kind: str) -> None:
+    found = federate_class(kind)
+    assert found.__doc__
+    for name, field in found.Config.model_fields.items():
+        assert field.description, f"{kind}.{name} has no docstring"
+
+
+@KINDS
+def test_a_life_without_the_engine(kind: str) -> None:
+    done = outcome(kind, 0)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@KINDS
+def test_two_lives_of_one_seed_are_equal(kind: str) -> None:
+    first, second = outcome(kind, 0), outcome(kind, 1)
+    assert first.returncode == second.returncode == 0
+    assert first.stdout.split()[-1] == second.stdout.split()[-1]
+
+
+if __name__ == "__main__":
+    print(run_through(sys.argv[1]))
