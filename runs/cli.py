@@ -216,6 +216,9 @@ def main() -> None:
     except CosimError as error:
         _complain(str(error))
         sys.exit(error.exit_code)
+    except typer.TyperException as error:  # a wrong command or option
+        _complain(f"{getattr(error, 'message', error)} See `cosim --help`.")
+        sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
         _complain("interrupted; every process of the run was ended")
         sys.exit(130)

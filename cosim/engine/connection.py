@@ -48,28 +48,21 @@ class Address:
     key: str
 
 
-class Broker:
-    """The run's broker, on a port of its own, fenced by a key that only this run knows."""
+def start_broker(processes: int) -> Address:
+    """Start the run's broker in this process, on a port of its own, fenced by a key that only this run knows.
 
-    def __init__(self, processes: int) -> None:
-        """Start it. Raises MachineError if no port can be had."""
-        key = secrets.token_hex(8)
-        ports = np.random.default_rng().permutation(np.arange(10_000, 31_000, _PORT_RANGE))[:40]
-        timing = _ONE_CLOCK if processes >= _ONE_CLOCK_FROM else ""
-        for port in map(int, ports):
-            options = f"--federates={processes} --port={port} --local --brokerkey={key} {_NETWORK} {timing}"
-            broker = helics.helicsCreateBroker(CORE_TYPE, f"broker_{key}", options)
-            if helics.helicsBrokerIsConnected(broker) and port in _own_ports():
-                self.address, self._broker = Address(port, key), broker
-                return
-            helics.helicsBrokerDestroy(broker)
-        raise MachineError(
-            "none of 40 ports between 10000 and 31000 could be opened on 127.0.0.1; free some and run again"
-        )
-
-    def wait(self, seconds: float) -> None:
-        """Wait until every federate has left."""
-        helics.helicsBrokerWaitForDisconnect(self._broker, int(seconds * 1000))
+    Raises MachineError if no port can be had.
+    """
+    key = secrets.token_hex(8)
+    ports = np.random.default_rng().permutation(np.arange(10_000, 31_000, _PORT_RANGE))[:40]
+    timing = _ONE_CLOCK if processes >= _ONE_CLOCK_FROM else ""
+    for port in map(int, ports):
+        options = f"--federates={processes} --port={port} --local --brokerkey={key} {_NETWORK} {timing}"
+        broker = helics.helicsCreateBroker(CORE_TYPE, f"broker_{key}", options)
+        if helics.helicsBrokerIsConnected(broker) and port in _own_ports():
+            return Address(port, key)
+        helics.helicsBrokerDestroy(broker)
+    raise MachineError("none of 40 ports between 10000 and 31000 could be opened on 127.0.0.1; free some and run again")
 
 
 def _own_ports() -> set[int]:
@@ -90,14 +83,12 @@ class Membership:
         process: str,
         ports: Mapping[str, Sequence[Port]],
         address: Address,
-        broker: Broker | None,
     ) -> None:
-        """Connect to the broker (ours, if given) and register; `ports` are those of the federates here.
+        """Connect to the broker and register; `ports` are those of the federates here.
 
         Raises MachineError if the broker cannot be reached.
         """
         self.name = process
-        self._broker = broker
         self._inside = set(ports)
         options = f"--federates=1 --broker_address=tcp://127.0.0.1:{address.port} --brokerkey={address.key} {_NETWORK}"
         core = f"{process}_{address.key}"
@@ -225,19 +216,9 @@ class Membership:
         """The agents that have an endpoint here."""
         return tuple(self._endpoints)
 
-    def leave(self) -> None:
-        """Leave the federation in good order."""
-        helics.helicsFederateDisconnect(self._federate)
-
     def fail(self, text: str) -> None:
         """Tell all others that something here has failed."""
         helics.helicsFederateGlobalError(self._federate, 1, text[:1000])
-
-    def wait(self, seconds: float) -> None:
-        """Wait until the broker has taken note that this process left; for our own broker, that all did."""
-        helics.helicsCoreWaitForDisconnect(self._core, int(seconds * 1000))
-        if self._broker is not None:
-            self._broker.wait(seconds)
 
     def _raise_on_error(self) -> None:
         if self._error.error_code != 0:

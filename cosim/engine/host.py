@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from cosim.contract import Exchange, Time
-from cosim.engine.connection import Address, Broker, Membership, SecondaryError
+from cosim.engine.connection import Address, Membership, SecondaryError, start_broker
 from cosim.engine.failure import Failure
 from cosim.engine.files import BROKER_FILE, FEDERATION_FILE, ROUNDS
 from cosim.engine.inputs import Inputs, check_next_time, check_outputs
@@ -34,7 +34,7 @@ from cosim.engine.switchboard import Line, Switchboard
 from cosim.errors import ContractError, CosimError
 from cosim.federation import MAIN_PROCESS, SLOT, FederateSpec, Federation, IterationGroup
 
-LEAVE_WITHIN = 5.0  #: [s] to take leave of the broker at the end
+LAST_TO_GO = 60.0  #: [s] that the broker's process waits for the others to finish
 
 
 class Stepper:
@@ -185,18 +185,18 @@ def write_failure(folder: Path, status: StatusTable, name: str, error: BaseExcep
     status.enter(name, Phase.FAILED)
 
 
-def _broker(folder: Path, federation: Federation, process: str) -> tuple[Broker | None, Address]:
-    """The broker's address; the main process starts the broker."""
+def _address(folder: Path, federation: Federation, process: str) -> Address:
+    """The broker's address; the main process starts the broker, which lives as long as the process."""
     path = folder / BROKER_FILE
     if process == MAIN_PROCESS:
-        broker = Broker(len(federation.processes))
+        address = start_broker(len(federation.processes))
         partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(broker.address)))
+        partial.write_text(json.dumps(asdict(address)))
         partial.rename(path)
-        return broker, broker.address
+        return address
     while not path.exists():
         clock.sleep(0.01)
-    return None, Address(**json.loads(path.read_text()))
+    return Address(**json.loads(path.read_text()))
 
 
 def _prepare(
@@ -207,12 +207,12 @@ def _prepare(
     current = specs[0]
     steppers: list[Stepper] = []
     try:
-        broker, address = _broker(folder, federation, process)
+        address = _address(folder, federation, process)
         for current in specs:
             steppers.append(Stepper(folder, federation, current, status))
             steppers[-1].start()
         ports = {stepper.spec.name: stepper.ports for stepper in steppers}
-        membership = Membership(federation, process, ports, address, broker)
+        membership = Membership(federation, process, ports, address)
         switchboard = Switchboard(federation, membership, list(ports))
         for stepper in steppers:
             current = stepper.spec
@@ -248,7 +248,7 @@ def _drive(federation: Federation, process: str, steppers: Sequence[Stepper], me
                 heappop(turns)
             else:
                 heapreplace(turns, (following, number, run))
-        membership.leave()
+        membership.request(federation.duration)  # granted when all others are there too: nobody needs us any more
     except BaseException as error:
         write_failure(current.folder, current.status, current.spec.name, error)
         membership.fail(f"{current.spec.name}: {error}")
@@ -268,8 +268,16 @@ def main(folder: Path, process: str) -> int:
         failed = True
     for stepper in steppers:
         failed = not stepper.close(failed) or failed
-    membership.wait(LEAVE_WITHIN)  # after a failure too: the others have to hear of it
+    if process == MAIN_PROCESS and not failed:
+        _outlast_others(status)
     return int(failed)
+
+
+def _outlast_others(status: StatusTable) -> None:
+    """The broker lives in this process: stay until every federate has finished or failed."""
+    until = clock.monotonic() + LAST_TO_GO
+    while clock.monotonic() < until and not np.isin(status.rows["phase"], (Phase.DONE, Phase.FAILED)).all():
+        clock.sleep(0.005)
 
 
 if __name__ == "__main__":
