@@ -217,7 +217,8 @@ def main() -> None:
         _complain(str(error))
         sys.exit(error.exit_code)
     except typer.TyperException as error:  # a wrong command or option
-        _complain(f"{getattr(error, 'message', error)} See `cosim --help`.")
+        message = getattr(error, "format_message", lambda: str(error))()
+        _complain(f"{message.rstrip(".")}. See `cosim --help`.")
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
         _complain("interrupted; every process of the run was ended")
