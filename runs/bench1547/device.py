@@ -4,8 +4,8 @@ Write one class with `phases`, `restart` and `step` (see `Device`), and name it 
 `file.py:Class`. A model that steps many DER at once derives from `Bank` instead, and the bench runs all repeats and
 variants of a sequence as its members. `docs/bench1547.md` is the tutorial.
 
-Settings travel under the names of the EPRI Common File Format for DER settings (EPRI 3002020201, the labels that
-IEEE 1547.1-2020 commissioning reports use); `SETTINGS` lists all that the bench ever sends, with their units.
+Settings travel under the names of `solvers/ieee1547_tables.py` (`UV1_trip_V_pu`, `UV1_trip_s`, `OF2_trip_Hz`,
+`VV_V1_pu`, ...) and of `OTHER_SETTINGS` here; a device gets all of them at every restart.
 """
 
 from __future__ import annotations
@@ -25,56 +25,18 @@ from cosim.errors import ConfigError
 Array = NDArray[np.float64]
 Settings = Mapping[str, float | str | bool]
 
-#: Every setting that the bench sends -> its unit and meaning. A value in pu of power is on the nameplate apparent power.
-SETTINGS: Mapping[str, str] = {
-    "NP_ABNORMAL_OP_CAT": "CAT_I, CAT_II or CAT_III: abnormal operating performance category (6.4, 6.5)",
-    "NP_NORMAL_OP_CAT": "CAT_A or CAT_B: normal operating performance category (5.2, 5.3)",
-    "ES_PERMIT_SERVICE": "bool: permit service (4.10.3)",
-    "ES_V_LOW": "[pu] enter service, minimum voltage",
-    "ES_V_HIGH": "[pu] enter service, maximum voltage",
-    "ES_F_LOW": "[Hz] enter service, minimum frequency",
-    "ES_F_HIGH": "[Hz] enter service, maximum frequency",
-    "ES_DELAY": "[s] enter service, intentional delay",
-    "ES_RAMP_RATE": "[s] enter service, duration of the ramp to rated power",
-    "ES_RANDOMIZED_DELAY": "[s] enter service, upper end of the randomised delay; 0: not used",
-    "AP_LIMIT_ENABLE": "bool: limit active power (4.6.2)",
-    "AP_LIMIT": "[pu] active power limit",
-    "CONST_PF_MODE_ENABLE": "bool: constant power factor (5.3.2)",
-    "CONST_PF": "[1] power factor, 0 to 1",
-    "CONST_PF_EXCITATION": "INJ or ABS: the side of CONST_PF",
-    "CONST_Q_MODE_ENABLE": "bool: constant reactive power (5.3.5)",
-    "CONST_Q": "[pu] reactive power, positive injects",
-    "QV_MODE_ENABLE": "bool: volt-var (5.3.3)",
-    **{f"QV_CURVE_V{i}": f"[pu] volt-var curve, voltage {i}" for i in (1, 2, 3, 4)},
-    **{f"QV_CURVE_Q{i}": f"[pu] volt-var curve, reactive power {i}" for i in (1, 2, 3, 4)},
-    "QV_OLRT": "[s] volt-var open-loop response time (90 %)",
-    "QV_VREF": "[pu] volt-var reference voltage",
-    "QV_VREF_AUTO_MODE": "bool: volt-var autonomous reference voltage",
-    "QV_VREF_TIME": "[s] time constant of the autonomous reference voltage",
-    "QP_MODE_ENABLE": "bool: watt-var (5.3.4)",
-    **{f"QP_CURVE_P{i}_GEN": f"[pu] watt-var curve, active power {i}" for i in (1, 2, 3)},
-    **{f"QP_CURVE_Q{i}_GEN": f"[pu] watt-var curve, reactive power {i}" for i in (1, 2, 3)},
-    "PV_MODE_ENABLE": "bool: volt-watt (5.4.2)",
-    "PV_CURVE_V1": "[pu] volt-watt curve, voltage 1",
-    "PV_CURVE_P1": "[pu] volt-watt curve, active power 1",
-    "PV_CURVE_V2": "[pu] volt-watt curve, voltage 2",
-    "PV_CURVE_P2": "[pu] volt-watt curve, active power 2",
-    "PV_OLRT": "[s] volt-watt open-loop response time (90 %)",
-    "PF_DBOF": "[Hz] droop, overfrequency deadband",
-    "PF_DBUF": "[Hz] droop, underfrequency deadband",
-    "PF_KOF": "[pu] droop, overfrequency",
-    "PF_KUF": "[pu] droop, underfrequency",
-    "PF_OLRT": "[s] droop open-loop response time (90 %)",
-    **{
-        f"{element}_TRIP_{kind}": f"{unit} shall-trip {element}, {what}"
-        for element in ("OV2", "OV1", "UV1", "UV2")
-        for kind, unit, what in (("V", "[pu]", "voltage"), ("T", "[s]", "clearing time"))
-    },
-    **{
-        f"{element}_TRIP_{kind}": f"{unit} shall-trip {element}, {what}"
-        for element in ("OF2", "OF1", "UF1", "UF2")
-        for kind, unit, what in (("F", "[Hz]", "frequency"), ("T", "[s]", "clearing time"))
-    },
+#: What the bench sends beside the table's settings and the trips -> its meaning.
+OTHER_SETTINGS: Mapping[str, str] = {
+    "category": "I, II or III: abnormal operating performance category (6.4, 6.5)",
+    "normal_category": "A or B: normal operating performance category (5.2, 5.3)",
+    "ES_permit_service": "bool: may be in service (4.6.1, 4.10.3)",
+    "ES_randomised": "bool: enter service with all power after a random delay up to ES_random_delay_s, without ramp",
+    "reactive_mode": "constant_power_factor, constant_reactive_power, volt_var or watt_var (5.3)",
+    "PF_absorbing": "bool: PF_power_factor absorbs reactive power, else injects",
+    "VV_auto_Vref": "bool: volt-var's autonomous reference voltage, with VV_Vref_time_s",
+    "VW_enabled": "bool: volt-watt (5.4.2)",
+    "FD_enabled": "bool: frequency droop (6.5.2.7); always true",
+    "AP_limit_enabled": "bool: limit active power to AP_limit_pu (4.6.2)",
 }
 
 
@@ -88,7 +50,7 @@ class Device(Protocol):
     phases: int  #: 1 or 3
 
     def restart(self, settings: Settings, *, in_service: bool) -> None:
-        """Forget everything and take `settings` (all of `SETTINGS`).
+        """Forget everything and take `settings`.
 
         `in_service` true: running in steady state at nominal voltage and frequency; false: out of service, its enter
         service criteria not yet met, as after a trip or at a cold start.
@@ -109,7 +71,8 @@ class Device(Protocol):
 class Bank(ABC):
     """`members` DER of one kind, stepped together; the bench runs repeats and variants side by side on it."""
 
-    phases: ClassVar[int] = 3  #: 1 or 3
+    phases: int = 3  #: 1 or 3
+    together: ClassVar[int] = 400  #: how many members the bench may run side by side
 
     def __init__(self, members: int) -> None:
         self.members = members
@@ -132,30 +95,32 @@ class Bank(ABC):
         raise NotImplementedError
 
 
-class LoopedBank(Bank):
-    """Devices of one class, stepped one after the other."""
+class SingleBank(Bank):
+    """One `Device`; the bench runs its cases one after the other."""
+
+    together = 1
 
     def __init__(self, members: int, make: Callable[[], Device]) -> None:
         super().__init__(members)
-        self.devices = [make() for _ in range(members)]
-        self.phases = self.devices[0].phases  # type: ignore[misc]  # a device's own, known only now
+        self.device = make()
+
+    @property
+    def phases(self) -> int:  # type: ignore[override]  # a device says so itself, when it is there
+        return self.device.phases
 
     def restart(self, settings: Sequence[Settings], *, in_service: NDArray[np.bool_]) -> None:
-        for device, own, running in zip(self.devices, settings, in_service, strict=True):
-            device.restart(own, in_service=bool(running))
+        self.device.restart(settings[0], in_service=bool(in_service[0]))
 
     def step(
         self, dt_s: float, voltage_pu: Array, angle_deg: Array, frequency_hz: Array, available_pu: Array
     ) -> tuple[Array, Array]:
-        powers = [
-            device.step(dt_s, voltage_pu[i], angle_deg[i], float(frequency_hz[i]), float(available_pu[i]))
-            for i, device in enumerate(self.devices)
-        ]
-        p, q = np.array(powers, dtype=np.float64).T
-        return p, q
+        p, q = self.device.step(
+            dt_s, voltage_pu[0], angle_deg[0], float(frequency_hz[0]), float(available_pu[0])
+        )
+        return np.array([p], dtype=np.float64), np.array([q], dtype=np.float64)
 
     def change(self, member: int, settings: Settings) -> None:
-        change = getattr(self.devices[member], "change", None)
+        change = getattr(self.device, "change", None)
         if change is None:
             raise NotImplementedError
         change(settings)
@@ -192,7 +157,7 @@ def maker_of(kind: type[Any]) -> Maker:
             f"{kind.__name__} has no {' and no '.join(missing)}",
             "A device has `phases`, `restart` and `step`; see runs/bench1547/device.py.",
         )
-    return lambda members: LoopedBank(members, cast("Callable[[], Device]", kind))
+    return lambda members: SingleBank(members, cast("Callable[[], Device]", kind))
 
 
 def _load_class(entry: str) -> type[Any]:
