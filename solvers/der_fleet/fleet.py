@@ -174,10 +174,9 @@ class DerFleet:
 
     def _permissions(self, dt_s: float, asked: Asked | None) -> list[Booleans]:
         """Who may trip by frequency, each (n,)."""
-        if asked is None:
-            return []
-        found = [asked.frequency_free, asked.volts_per_hertz]
-        for count, beyond in ((self._slow, asked.slow), (self._fast, asked.fast)):
+        found = [] if asked is None else [asked.frequency_free, asked.volts_per_hertz]
+        slow, fast = (None, None) if asked is None else (asked.slow, asked.fast)
+        for count, beyond in ((self._slow, slow), (self._fast, fast)):
             exhausted = count.step(dt_s, self.time_s, beyond)
             if exhausted is not None:
                 found.append(exhausted)

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from solvers.der_fleet.arrays import ROUNDING, Booleans, Floats
+from solvers.der_fleet.arrays import ROUNDING, Booleans, Floats, Integers
 from solvers.ieee1547_tables import FREQUENCY_WINDOW, RIDE_THROUGH
 
 REQUIRED: Final = next(row.minimum for row in RIDE_THROUGH if row.quantity == "frequency" and row.mode == "mandatory")
@@ -15,44 +15,41 @@ REQUIRED: Final = next(row.minimum for row in RIDE_THROUGH if row.quantity == "f
 MEMORY: Final = 16
 
 
+_LONG_AGO: Final = -1e9  #: [s]
+
+
 class FrequencyCount:
     """Time spent beyond one side of the continuous region; the excursions of the last ten minutes are kept."""
 
     def __init__(self, n: int) -> None:
         self.n = n
-        self.start: Floats | None = None  #: (MEMORY, n) [s], the latest last; made when first needed
-        self.end: Floats | None = None  #: (MEMORY, n) [s]
+        self.spans: Floats = np.empty((2, 0, n))  #: (start and end, MEMORY, n) [s], latest last; made when needed
         self.running = np.zeros(n, bool)
+        self._any_running = False
 
-    def step(self, dt_s: float, time_s: float, beyond: Booleans) -> Booleans | None:
+    def step(self, dt_s: float, time_s: float, beyond: Booleans | None) -> Booleans | None:
         """(n,) whose required time is over at the end of the step from `time_s` [s]; None: nobody's.
 
-        `beyond` (n,): frequency is beyond this side of the continuous region during the step.
+        `beyond` (n,): frequency is beyond this side of the continuous region during the step; None: nobody's.
         """
-        if self.start is None or self.end is None:
-            if not beyond.any():
-                return None
-            self.start = np.full((MEMORY, self.n), -np.inf)
-            self.end = np.full((MEMORY, self.n), -np.inf)
+        if beyond is None or not beyond.any():
+            if self._any_running:
+                self.running[:] = self._any_running = False
+            return None
+        if self.spans.shape[1] == 0:
+            self.spans = np.full((2, MEMORY, self.n), _LONG_AGO)
         new = beyond & ~self.running
         if new.any():
             self._open(np.flatnonzero(new), time_s)
+        self.running, self._any_running = beyond.copy(), True
         now = time_s + dt_s
-        self.end[-1, beyond] = now
-        self.running = beyond.copy()
-        if not beyond.any():
-            return None
-        oldest = now - FREQUENCY_WINDOW
-        spent = np.maximum(self.end, oldest) - np.maximum(self.start, oldest)
-        return np.asarray(beyond & (spent.sum(axis=0) > REQUIRED + ROUNDING))
+        self.spans[1, -1, beyond] = now
+        start, end = np.maximum(self.spans, now - FREQUENCY_WINDOW)
+        return np.asarray(beyond & ((end - start).sum(axis=0) > REQUIRED + ROUNDING))
 
-    def _open(self, rows: np.typing.NDArray[np.intp], time_s: float) -> None:
-        """Begin an excursion of the DER `rows`; where the memory is full the two oldest are joined."""
-        starts, ends = self.start, self.end
-        if starts is None or ends is None:
-            return
-        start, end = starts[:, rows], ends[:, rows]
-        duration = np.where(np.isfinite(start[0]), end[0] - start[0], 0.0)
-        start[1] -= duration
-        starts[:-1, rows], ends[:-1, rows] = start[1:], end[1:]
-        starts[-1, rows] = ends[-1, rows] = time_s
+    def _open(self, rows: Integers, time_s: float) -> None:
+        """Begin an excursion of the DER `rows`; the oldest place is freed by joining it to the next."""
+        kept = self.spans[:, 1:, rows]
+        kept[0, 0] -= self.spans[1, 0, rows] - self.spans[0, 0, rows]
+        self.spans[:, :-1, rows] = kept
+        self.spans[:, -1, rows] = time_s
