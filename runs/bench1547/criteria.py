@@ -133,9 +133,7 @@ def response(
     """
     last = trace.within(end - 0.25 * (end - start), end)
     final = float(y[last].mean())
-    findings = [
-        Finding(f"{name}, final", "pu", final, *expected, trace.time[last][0], end, drawn=drawn, lead=True)
-    ]
+    findings = [Finding(f"{name}, final", "pu", final, *expected, trace.time[last][0], end, drawn=drawn, lead=True)]
     if response_time is None:
         return findings
     initial = float(y[trace.at(start)])

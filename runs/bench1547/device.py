@@ -114,9 +114,7 @@ class SingleBank(Bank):
     def step(
         self, dt_s: float, voltage_pu: Array, angle_deg: Array, frequency_hz: Array, available_pu: Array
     ) -> tuple[Array, Array]:
-        p, q = self.device.step(
-            dt_s, voltage_pu[0], angle_deg[0], float(frequency_hz[0]), float(available_pu[0])
-        )
+        p, q = self.device.step(dt_s, voltage_pu[0], angle_deg[0], float(frequency_hz[0]), float(available_pu[0]))
         return np.array([p], dtype=np.float64), np.array([q], dtype=np.float64)
 
     def change(self, member: int, settings: Settings) -> None:

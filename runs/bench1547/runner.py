@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import groupby
+from math import isinf
 
 from cosim.errors import ConfigError
 from runs.bench1547.criteria import Finding
@@ -42,21 +44,25 @@ def bench(
     `device` is its name in the report; `progress` hears (cases done, cases in all). Gives the report and what is needed
     to draw it. Raises `ConfigError` where no sequence fits.
     """
-    chosen = choose(plan or Plan(), pattern)
+    used = plan or Plan()
+    chosen = choose(used, pattern)
     started = time.perf_counter()
-    jobs = [case.job for sequence in chosen for case in sequence.cases]
-    done = 0
+    total, done = sum(len(sequence.cases) for sequence in chosen), 0
 
     def report(count: int) -> None:
         nonlocal done
         done += count
         if progress is not None:
-            progress(done, len(jobs))
+            progress(done, total)
 
-    traces = iter(record(make, jobs, (plan or Plan()).dt, report))
-    judged = [judge(sequence, [next(traces) for _ in sequence.cases]) for sequence in chosen]
+    judged: list[Judged] = []
+    # family by family: members that run side by side share their time steps, so they had better be alike
+    for _, family in groupby(chosen, key=lambda sequence: sequence.family):
+        sequences = list(family)
+        jobs = [case.job for sequence in sequences for case in sequence.cases]
+        traces = iter(record(make, jobs, used.dt, report))
+        judged += [judge(sequence, [next(traces) for _ in sequence.cases]) for sequence in sequences]
     rows = tuple(item.row for item in judged)
-    used = plan or Plan()
     summary = BenchReport(
         device=device,
         category=used.category,
@@ -93,7 +99,11 @@ def judge(sequence: Sequence1547, traces: Sequence[Trace]) -> Judged:
     for number, (case, trace) in enumerate(zip(sequence.cases, traces, strict=True)):
         found += [(number, finding) for finding in case.check(trace)]
     found += [(0, finding) for finding in sequence.compare(traces)]
-    failed = sorted((item for item in found if not item[1].passed), key=lambda item: item[1].relative)
+    # a number tells more than "never", and the sequence's own quantity more than its by-products
+    failed = sorted(
+        (item for item in found if not item[1].passed),
+        key=lambda item: (isinf(item[1].measured), not item[1].lead, item[1].relative),
+    )
     lead = [item for item in found if item[1].lead] or found
     decisive = failed[0] if failed else min(lead, key=lambda item: item[1].relative, default=None)
 

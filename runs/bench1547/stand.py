@@ -51,9 +51,7 @@ class Job:
     in_service: bool = True
 
 
-def record(
-    make: Maker, jobs: Sequence[Job], dt: float, progress: Callable[[int], None] | None = None
-) -> list[Trace]:
+def record(make: Maker, jobs: Sequence[Job], dt: float, progress: Callable[[int], None] | None = None) -> list[Trace]:
     """Play every job; traces in the order of `jobs`. `dt` [s] is the fine step; `progress` hears of finished jobs."""
     traces: dict[int, Trace] = {}
     probe = make(1)

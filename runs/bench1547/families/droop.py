@@ -1,7 +1,8 @@
 """Frequency droop (1547.1-2020 5.15.2, 5.15.3): over- and underfrequency, two characteristics.
 
 The frequency moves at the category's rate of change, in the printed steps from deadband to the end of the continuous
-region and back.
+region and back. The default deadband moves active power by less than the accuracy band can show, so the bench adds a
+characteristic of its own with the widest deadband and the steepest droop.
 """
 
 from __future__ import annotations
@@ -58,11 +59,14 @@ def default_characteristic(plan: Plan) -> Characteristic:
 def sequences(plan: Plan) -> list[Sequence1547]:
     """Overfrequency from three powers, underfrequency from half power; characteristic 2 as UL1741SB has it."""
     fast = Characteristic(2, 0.017, 0.02, 0.2) if plan.category == "III" else Characteristic(2, 0.017, 0.03, 1.0)
+    deadband = tables.setting("FD_dbOF_Hz", plan.category, plan.normal).high
+    droop = tables.setting("FD_kOF_pu", plan.category, plan.normal).low
+    wide = Characteristic(3, deadband, droop, plan.default("FD_response_s"))
     found = []
     for characteristic in (default_characteristic(plan), fast):
         found += [_sequence(plan, characteristic, power, over=True) for power in OVER_POWERS]
         found.append(_sequence(plan, characteristic, UNDER_POWER, over=False))
-    return found
+    return [*found, _sequence(plan, wide, 1.0, over=True), _sequence(plan, wide, UNDER_POWER, over=False)]
 
 
 def _sequence(plan: Plan, characteristic: Characteristic, power: float, *, over: bool) -> Sequence1547:
@@ -110,13 +114,14 @@ def _frequencies(characteristic: Characteristic, *, over: bool) -> list[tuple[st
     walked = [
         edge - sign * FREQUENCY_ACCURACY,
         edge + sign * FREQUENCY_ACCURACY,
-        edge + sign * small,
+        edge + sign * min(small, abs(end - edge)),
         end,
-        end - sign * small,
+        end - sign * min(small, abs(end - edge)),
         edge + sign * FREQUENCY_ACCURACY,
         edge - sign * FREQUENCY_ACCURACY,
         NOMINAL,
     ]
     steps = list(zip("hijklmno" if over else "ghijklmn", walked, strict=True))
     steps += [("end to end", end), ("end to end, back", NOMINAL)]
+    steps = [(label, round(frequency, 4)) for label, frequency in steps]
     return steps[:1] + [after for before, after in pairwise(steps) if after[1] != before[1]]

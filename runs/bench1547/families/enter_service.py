@@ -121,9 +121,7 @@ def _case(plan: Plan, trial: Trial, label: str) -> Case:
     return Case(label, settings, wave, _check(plan, trial, start, off, on), in_service=False)
 
 
-def _check(
-    plan: Plan, trial: Trial, start: float, off: float, on: float
-) -> Callable[[Trace], Iterator[Finding]]:
+def _check(plan: Plan, trial: Trial, start: float, off: float, on: float) -> Callable[[Trace], Iterator[Finding]]:
     def check(trace: Trace) -> Iterator[Finding]:
         if not trace.changed:
             return
@@ -160,9 +158,7 @@ def _check(
         )
         if trial.delay:
             part = trace.within(on, on + AGAIN)
-            yield Finding(
-                "active power 5 s after permit service on", "pu", _most(trace, part), high=CEASED_P, start=on
-            )
+            yield Finding("active power 5 s after permit service on", "pu", _most(trace, part), high=CEASED_P, start=on)
 
     return check
 

@@ -33,8 +33,8 @@ def droop_power(plan: Plan, frequency: float, power: float) -> float:
     flat = plan.flat_droop()
     over = frequency - 60.0 - float(flat["FD_dbOF_Hz"])
     under = 60.0 - float(flat["FD_dbUF_Hz"]) - frequency
-    moved = power - max(over, 0.0) / (60.0 * float(flat["FD_kOF_pu"])) + max(under, 0.0) / (
-        60.0 * float(flat["FD_kUF_pu"])
+    moved = (
+        power - max(over, 0.0) / (60.0 * float(flat["FD_kOF_pu"])) + max(under, 0.0) / (60.0 * float(flat["FD_kUF_pu"]))
     )
     return min(max(moved, 0.0), 1.0)
 
@@ -60,9 +60,7 @@ def _sequence(plan: Plan, side: str, frequency: float, clause: str) -> Sequence1
 
 def _check(plan: Plan, frequency: float, spans: list[tuple[float, float]]) -> Callable[[Trace], Iterator[Finding]]:
     def check(trace: Trace) -> Iterator[Finding]:
-        low, high = band(
-            lambda f: droop_power(plan, f, 1.0), frequency, FREQUENCY_ACCURACY, POWER_ACCURACY
-        )
+        low, high = band(lambda f: droop_power(plan, f, 1.0), frequency, FREQUENCY_ACCURACY, POWER_ACCURACY)
         settle = RESPONSES * plan.default("FD_response_s")
         for number, (start, end) in enumerate(spans, 1):
             part = trace.within(start + settle, end)

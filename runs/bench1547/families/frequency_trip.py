@@ -68,6 +68,5 @@ def _sequence(plan: Plan, row: tables.TripSetting, threshold: float, clearing: f
 def _required(plan: Plan, frequency: float) -> bool:
     """Whether any ride-through is required at `frequency` [Hz]."""
     return any(
-        row.low < frequency < row.high and row.minimum > 0.0
-        for row in tables.ride_through(plan.category, "frequency")
+        row.low < frequency < row.high and row.minimum > 0.0 for row in tables.ride_through(plan.category, "frequency")
     )

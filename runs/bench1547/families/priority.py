@@ -56,9 +56,7 @@ def sequences(plan: Plan) -> list[Sequence1547]:
     return [_sequence(plan, name, settings, x, expected) for name, settings, x, expected in modes]
 
 
-def _sequence(
-    plan: Plan, name: str, mode: Settings, x: X, expected: Callable[[float], float]
-) -> Sequence1547:
+def _sequence(plan: Plan, name: str, mode: Settings, x: X, expected: Callable[[float], float]) -> Sequence1547:
     settings = plan.settings(
         **{
             **plan.wide_trips(),
@@ -96,9 +94,7 @@ def _case(label: str, settings: Settings, y: str, x: X, expected: Callable[[floa
         )
         for number, (voltage, frequency, power) in enumerate(STEPS, 1)
     ]
-    return walk(
-        label, settings, steps, wave=Wave(), settle=HOLD, y="p" if y == "p" else "q", x=x, x_accuracy=0.0
-    )
+    return walk(label, settings, steps, wave=Wave(), settle=HOLD, y="p" if y == "p" else "q", x=x, x_accuracy=0.0)
 
 
 def _constant(value: float) -> Callable[[float], float]:

@@ -184,6 +184,8 @@ def _check(plan: Plan, spans: Sequence[tuple[Condition, float, float]]) -> Calla
             if condition.mode == "cessation":
                 yield from _cessation(plan, trace, condition, start, end)
             elif condition.mode == "mandatory":
+                if earlier in ("cessation", "free"):
+                    yield _restored(plan, apparent, trace, condition, start, float(apparent[reference]))
                 restored = start + (tables.RESTORE_TIME.value if earlier in ("cessation", "free") else 0.0)
                 yield _mandatory(apparent, trace, condition, restored + plan.dt, end, float(apparent[reference]))
             elif condition.mode == "continuous":
@@ -233,14 +235,14 @@ def _mandatory(
 
 
 def _restored(
-    plan: Plan, active: Array, trace: Trace, condition: Condition, start: float, reference: float
+    plan: Plan, current: Array, trace: Trace, condition: Condition, start: float, reference: float
 ) -> Finding:
     allowed = tables.RESTORE_TIME.value
     then = start + allowed + MARGIN * time_accuracy(allowed) + plan.dt
     return Finding(
-        f"active current {allowed:g} s after the return to condition {condition.name}, of that before",
+        f"current {allowed:g} s after the return to condition {condition.name}, of that before",
         "1",
-        float(active[trace.at(then)] / reference),
+        float(current[trace.at(then)] / reference),
         tables.RESTORE_CURRENT.value,
         start=start,
         end=then,
