@@ -11,7 +11,7 @@ from solvers import ieee1547_tables as tables
 
 
 def expected_share(op: Operation, before: int, picked: NDArray[np.int64]) -> Array:
-    """The share of the active power before, at samples `picked` (n,): less with less sun, droop, volt-watt or limits."""
+    """The share of the active power before, at samples `picked` (n,); droop, volt-watt and limits take some."""
     trace, held = op.path.trace, op.path.held
     share = np.ones(picked.size)
     if trace.active is None:
@@ -21,17 +21,39 @@ def expected_share(op: Operation, before: int, picked: NDArray[np.int64]) -> Arr
         if values is not None:
             share = np.minimum(share, np.maximum(values[picked], 1e-3) / power)
     if held.switched("FD_enabled") is not False:
-        over = trace.frequency[picked] - tables.NOMINAL_FREQUENCY - held.number("FD_dbOF_Hz")
+        over = _recent_most(op, picked) - tables.NOMINAL_FREQUENCY - held.number("FD_dbOF_Hz")
         drop = np.maximum(over, 0.0) / (tables.NOMINAL_FREQUENCY * held.number("FD_kOF_pu"))
         share = np.minimum(share, np.maximum(power - drop, 1e-3) / power)
     if held.switched("VW_enabled"):
-        share = np.minimum(share, np.maximum(volt_watt(op, trace.highest[picked]), 1e-3) / power)
+        # The curve may go down to the minimum power, which a trace does not tell.
+        left = volt_watt(op, trace.highest[picked], lowest=held.values.get("VW_P2_pu", 0.0))
+        share = np.minimum(share, np.maximum(left, 1e-3) / power)
     return share
 
 
-def volt_watt(op: Operation, voltage: Array) -> Array:
-    """The active power [pu] that the volt-watt curve leaves (5.4.2)."""
+def droop_acted(op: Operation, start: float, end: float) -> bool:
+    """Whether frequency was beyond the droop's deadband between `start` and `end` [s], or acted on until then."""
+    held, time = op.path.held, op.path.trace.time
+    if held.switched("FD_enabled") is False:
+        return False
+    first, stop = np.searchsorted(time, [start - 2.0 * held.number("FD_response_s"), end])
+    offset = op.path.trace.frequency[first : stop + 1] - tables.NOMINAL_FREQUENCY
+    return bool((offset > held.number("FD_dbOF_Hz")).any() or (-offset > held.number("FD_dbUF_Hz")).any())
+
+
+def _recent_most(op: Operation, picked: NDArray[np.int64]) -> Array:
+    """The greatest frequency [Hz] from two response times of the droop before the first of `picked` to each of them.
+
+    Droop lets go as slowly as it takes hold.
+    """
+    trace = op.path.trace
+    begin = float(trace.time[picked[0]]) - 2.0 * op.path.held.number("FD_response_s")
+    first = int(np.searchsorted(trace.time, begin))
+    most = np.maximum.accumulate(trace.frequency[first : int(picked[-1]) + 1])
+    return np.asarray(most[picked - first])
+
+
+def volt_watt(op: Operation, voltage: Array, *, lowest: float | None = None) -> Array:
+    """The active power [pu] that the volt-watt curve leaves (5.4.2), with P2 or `lowest` at its end."""
     number = op.path.held.number
-    return np.interp(
-        voltage, [number("VW_V1_pu"), number("VW_V2_pu")], [number("VW_P1_pu"), number("VW_P2_pu")]
-    )
+    return np.interp(voltage, [number("VW_V1_pu"), number("VW_V2_pu")], [number("VW_P1_pu"), number("VW_P2_pu") if lowest is None else lowest])

@@ -67,9 +67,9 @@ def _doubted(trace: Trace, held: Held, findings: list[Finding]) -> list[Finding]
     cleared: dict[str, str] = {}
     for finding in failed:
         volts, hertz = accuracy.voltage(finding.limit_s), accuracy.frequency(finding.limit_s)
-        readings = [
-            (f"voltage read {volts:g} pu {way}", Reading(voltage=sign * volts)) for way, sign in _WAYS
-        ] + [(f"frequency read {1000 * hertz:g} mHz {way}", Reading(frequency=sign * hertz)) for way, sign in _WAYS]
+        readings = [(f"voltage read {volts:g} pu {way}", Reading(voltage=sign * volts)) for way, sign in _WAYS] + [
+            (f"frequency read {1000 * hertz:g} mHz {way}", Reading(frequency=sign * hertz)) for way, sign in _WAYS
+        ]
         for words, reading in readings:
             op = _read(trace, held, reading)
             again = [f for clause in CLAUSES for f in clause(op) if f.clause == finding.clause]
@@ -80,7 +80,10 @@ def _doubted(trace: Trace, held: Held, findings: list[Finding]) -> list[Finding]
         f.model_copy(
             update={
                 "result": "indeterminate",
-                "warnings": [*f.warnings, f"inside the accuracy of Table 3: with {cleared[f.clause]} it would not fail"],
+                "warnings": [
+                    *f.warnings,
+                    f"inside the accuracy of Table 3: with {cleared[f.clause]} it would not fail",
+                ],
             }
         )
         if f.result == "fail" and f.clause in cleared

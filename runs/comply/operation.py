@@ -16,6 +16,7 @@ from solvers import ieee1547_tables as tables
 
 ACTIVE_FLOOR = 0.01  #: [pu] active power up to which a DER counts as ceased; the standard says none (4.5)
 _VOLTAGE_FLOOR = 0.02  #: [pu] below which a current does not follow from P and Q
+_LOW_VOLTAGE = 0.2  #: [pu] below which the floor of active power goes down with the voltage
 _SUDDEN = 0.05  #: [pu] of output a second before that makes an end of output sudden
 _FADE = 1.0  #: [s]
 
@@ -98,6 +99,12 @@ class Operation:
         ceased = np.abs(trace.active) <= ACTIVE_FLOOR
         if trace.reactive is not None:
             ceased &= np.abs(trace.reactive) <= self.path.held.ceased_reactive + TOLERANCE
+        if trace.lowest.min() < _LOW_VOLTAGE:
+            # There even a full current gives little power: look at the current, as far as it can be told at all.
+            low = np.flatnonzero(trace.lowest < _LOW_VOLTAGE)
+            mean = trace.voltage[:, low].mean(axis=0)
+            ceased[low] &= np.abs(trace.active[low]) <= ACTIVE_FLOOR * np.minimum(1.0, mean / _LOW_VOLTAGE)
+            ceased[low] |= mean < _VOLTAGE_FLOOR
         return ceased
 
     @cached_property
@@ -174,26 +181,28 @@ class Operation:
         return replace(outage, cause=cause, reason=reason, beyond=beyond, allowance=allowance)
 
     def _due_back(self, first: int, stop: int) -> float | None:
-        """When voltage last came to where output is asked for, and stayed long enough to see it restored.
+        """When output was asked for again, long enough to see it restored; None: never up to its return.
 
-        Later stays below count too while the output is away: each restarts the time to restore.
+        Asked for it is in mandatory and continuous operation, unless over-frequency droop or the source leaves nothing.
         """
-        path = self.path
+        path, trace, held = self.path, self.path.trace, self.path.held
         wait = tables.RESTORE_TIME.value
-        moment = None
+        last = min(int(np.searchsorted(trace.time, path.at(stop) + wait + self.tolerance)) + 1, trace.time.size)
+        asked = np.zeros(last - first, dtype=bool)
         for visit in path.voltage_visits:
-            if visit.stop <= first:
-                continue
-            if visit.mode in ("mandatory", "continuous"):
-                begun = max(visit.start, path.at(first))
-                moment = begun if moment is None else moment
-                if visit.end - begun >= wait:
-                    return moment
-            else:
-                moment = None
-            if visit.first > stop:
+            if visit.stop > first and visit.first < last and visit.mode in ("mandatory", "continuous"):
+                asked[max(visit.first, first) - first : min(visit.stop, last) - first] = True
+        if held.switched("FD_enabled") is not False:
+            asked &= trace.frequency[first:last] <= tables.NOMINAL_FREQUENCY + held.number("FD_dbOF_Hz") + TOLERANCE
+        for values in (trace.available, trace.limit):
+            if values is not None:
+                asked &= values[first:last] > 2.0 * ACTIVE_FLOOR
+        for begin, end in spans(asked):
+            if begin + first > stop:
                 break
-        return moment
+            if path.at(end + first) - path.at(begin + first) >= wait - TOLERANCE:
+                return path.at(begin + first)
+        return None
 
     def _ending(self, outage: Outage) -> Ending:
         limit = tables.RESTORE_TIME.value
@@ -219,12 +228,13 @@ class Operation:
         beyond = self._reached(outage)
         if beyond is not None:
             return "shall trip", f"shall trip {beyond.element.name}", beyond, None
-        until = outage.due_back if outage.due_back is not None else outage.end
-        until = min(until, outage.end)
-        if outage.ending in ("tripped", "slow") and outage.due_back is not None:
-            until = min(outage.end, outage.due_back + tables.RESTORE_TIME.value)
-        allowance = path.allowed(outage.start - step - self._trip_grace, max(until, outage.start))
         visit = outage.visit
+        until = outage.start
+        if visit.mode not in ("mandatory", "continuous"):
+            # The output was away anyhow, so that a trip may have come at any moment until it was due back.
+            back = outage.due_back
+            until = outage.end if back is None else min(outage.end, back + tables.RESTORE_TIME.value)
+        allowance = path.allowed(outage.start - step - self._trip_grace, max(until, outage.start))
         if visit.mode in ("momentary_cessation", "cease_to_energize"):
             return "required cessation", f"{visit.mode.replace('_', ' ')} was required", None, allowance
         if visit.mode == "permissive":

@@ -156,7 +156,9 @@ class Path:
         """The stays in the regions of Tables 14 to 16, from the trace's start to its end."""
         rows = tables.ride_through(self.held.category, "voltage")
         low, high = classify(rows, self.lowest), classify(rows, self.highest)
-        codes = low if self.highest is self.lowest else np.where(_severity(rows)[low] >= _severity(rows)[high], low, high)
+        codes = (
+            low if self.highest is self.lowest else np.where(_severity(rows)[low] >= _severity(rows)[high], low, high)
+        )
         return self._visits(rows, codes)
 
     @cached_property
@@ -353,9 +355,7 @@ def _spent_in_window(stays: list[Visit]) -> list[Allowance]:
         while moment <= stay.end + TOLERANCE:
             inside = sum(max(0.0, min(o.end, moment) - max(o.start, moment - window)) for o in stays[: i + 1])
             if inside >= limit - TOLERANCE:
-                found.append(
-                    Allowance(moment, stay.end, f"{limit:g} s in 10 minutes are used up", stay.row.citation)
-                )
+                found.append(Allowance(moment, stay.end, f"{limit:g} s in 10 minutes are used up", stay.row.citation))
                 break
             moment += limit - inside
     return found

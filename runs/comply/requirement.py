@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from pydantic import BaseModel, ConfigDict
 
 from runs.comply.path import TOLERANCE, Path, rocof_allowances
@@ -34,14 +36,14 @@ def requirement(trace: Trace, held: Held) -> Requirement:
     path = Path(trace, held)
     due = path.dues[0] if path.dues else None
     allowance = next((a for a in path.allowances if a.in_tables), None)
-    moments = [x for x in (due and due.by, allowance and allowance.start) if x is not None]
+    moments = ([due.by] if due else []) + ([allowance.start] if allowance else [])
     rows = {str(v.row.citation) for v in (*path.voltage_visits, *path.frequency_visits) if v.mode != "continuous"}
     return Requirement(
         der=trace.name,
         category=held.category,
         edition=held.edition,
-        shall_trip_by_s=due and _rounded(due.by),
-        element=due and due.element.name,
+        shall_trip_by_s=_rounded(due.by) if due else None,
+        element=due.element.name if due else None,
         no_trip_before_s=_rounded(min(moments)) if moments else None,
         required_modes=required_modes(path),
         citations=sorted(rows | ({str(due.element.row.citation)} if due else set())),
@@ -62,7 +64,7 @@ def required_modes(path: Path) -> list[tuple[float, float, str]]:
     starts_v = iter(path.voltage_visits)
     starts_f = iter(path.frequency_visits)
     voltage, frequency = next(starts_v), next(starts_f)
-    for start, end in zip(moments[:-1], moments[1:], strict=True):
+    for start, end in itertools.pairwise(moments):
         while voltage.end <= start + TOLERANCE:
             voltage = next(starts_v)
         while frequency.end <= start + TOLERANCE:
@@ -89,7 +91,9 @@ def start_warnings(path: Path) -> list[str]:
     found = []
     for name, visits in (("voltage", path.voltage_visits), ("frequency", path.frequency_visits)):
         if visits[0].mode != "continuous":
-            found.append(f"the {name} is outside continuous operation when the trace begins: its timers started before it")
+            found.append(
+                f"the {name} is outside continuous operation when the trace begins: its timers started before it"
+            )
     return found
 
 

@@ -57,7 +57,7 @@ class Held(Settings):
     """The reactive-power mode in force; None: not stated."""
     edition: Edition = "1547a-2020"
     """Edition of the standard."""
-    rating_kVA: float | None = Field(None, gt=0.0)
+    rating_kVA: float | None = Field(None, gt=0.0)  # noqa: N815 - the settings' name
     """Nameplate apparent power [kVA]; None: not known, taken as below 500 kVA."""
     accuracy: Literal["table 3", "exact"] = "table 3"
     """Whether readings are trusted to the accuracy of Table 3 only, or exactly."""
@@ -134,7 +134,9 @@ def threshold_name(row: TripSetting) -> str:
 
 def known_names() -> set[str]:
     """Every setting that a settings file may give."""
-    names = {threshold_name(row) for row in tables.TRIP_SETTINGS} | {f"{r.element}_trip_s" for r in tables.TRIP_SETTINGS}
+    names = {threshold_name(row) for row in tables.TRIP_SETTINGS} | {
+        f"{r.element}_trip_s" for r in tables.TRIP_SETTINGS
+    }
     return names | {row.name for row in tables.SETTINGS} | set(SWITCHES)
 
 
@@ -241,7 +243,11 @@ def _read_csv(file: Path) -> dict[str, Any]:
         rows = list(csv.DictReader(lines))
     if not rows or "der" not in rows[0]:
         raise ScenarioError([Fault(str(file), "has no column `der`.", "Give a row a DER, settings as columns.")])
-    return {"der": {row["der"]: {k: _value(v) for k, v in row.items() if k != "der" and v not in ("", None)} for row in rows}}
+    return {
+        "der": {
+            row["der"]: {k: _value(v) for k, v in row.items() if k != "der" and v not in ("", None)} for row in rows
+        }
+    }
 
 
 def _value(text: str) -> Any:

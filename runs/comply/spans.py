@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +22,7 @@ def spans(mask: Mask) -> list[tuple[int, int]]:
 def constant_spans(codes: NDArray[np.int8]) -> list[tuple[int, int, int]]:
     """The stretches (first, past the last, code) in which `codes` is constant."""
     edges = np.concatenate([[0], np.flatnonzero(codes[1:] != codes[:-1]) + 1, [codes.size]])
-    return [(int(a), int(b), int(codes[a])) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [(int(a), int(b), int(codes[a])) for a, b in itertools.pairwise(edges)]
 
 
 def time_at(time: NDArray[np.float64], index: int, end: float) -> float:

@@ -75,7 +75,9 @@ def time_faults(time: Array, place: str) -> list[Fault]:
         return [Fault(place, f"has {time.size} samples.", "A verdict needs at least 3; give a longer trace.")]
     if not np.isfinite(time).all():
         row = int(np.flatnonzero(~np.isfinite(time))[0])
-        return [Fault(place, f"time_s is not a number in sample {row + 1}.", "Fill in or cut out what was not recorded.")]
+        return [
+            Fault(place, f"time_s is not a number in sample {row + 1}.", "Fill in or cut out what was not recorded.")
+        ]
     steps = np.diff(time)
     if steps.min() <= 0.0:
         row = int(np.flatnonzero(steps <= 0.0)[0])
@@ -104,7 +106,7 @@ def _first_gap(steps: Array) -> int | None:
     if steps.max() <= _GAP * steps.min() + _ROUNDING:
         return None
     # A step may be as long as the longer of the usual steps before and after it.
-    padded = np.concatenate([np.full(3, steps[: 4].min()), steps, np.full(3, steps[-4:].min())])
+    padded = np.concatenate([np.full(3, steps[:4].min()), steps, np.full(3, steps[-4:].min())])
     windows = np.lib.stride_tricks.sliding_window_view(padded, 3)
     usual = np.median(windows, axis=1)
     before, after = usual[: steps.size], usual[4 : 4 + steps.size]
@@ -119,7 +121,9 @@ def _usual(steps: Array, index: int) -> float:
 
 def value_faults(trace: Trace, place: str) -> list[Fault]:
     """What is wrong with a trace's values: gaps in them, units, a missing phase, another nominal frequency."""
-    faults = [fault for row, name in enumerate(_phase_names(trace)) for fault in _voltage(trace.voltage[row], name, place)]
+    faults = [
+        fault for row, name in enumerate(_phase_names(trace)) for fault in _voltage(trace.voltage[row], name, place)
+    ]
     faults += _frequency(trace.frequency, place)
     for name, values in (("p_pu", trace.active), ("q_pu", trace.reactive), ("i_pu", trace.current)):
         if values is not None:

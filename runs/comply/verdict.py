@@ -42,7 +42,7 @@ class Finding(BaseModel):
     margin_pu: float | None = None  #: distance to the nearest boundary [pu] of voltage, current or power (Hz / 60)
     evidence: dict[str, Any] = Field(default_factory=dict)
     warnings: list[str] = Field(default_factory=list)
-    limit_s: float | None = Field(None, exclude=True)  #: the time that decided; says which accuracy applies
+    limit_s: float | None = Field(default=None, exclude=True)  #: the time that decided; says which accuracy applies
 
 
 def worst(results: list[Result]) -> Result:
@@ -67,7 +67,7 @@ class Verdict(BaseModel):
     category: str
     normal_category: str
     edition: str
-    rating_kVA: float | None
+    rating_kVA: float | None  # noqa: N815 - the settings' name
     result: Result
     findings: list[Finding]
     outages: list[dict[str, Any]]

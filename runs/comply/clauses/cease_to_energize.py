@@ -38,7 +38,12 @@ def judge(op: Operation) -> list[Finding]:
         return [say("not exercised", "it never had to cease, or never did")]
     explanation = f"{worst:.3f} pu of reactive power at {trace.time[where]:g} s"
     return [
-        say("pass" if worst <= limit + 1e-9 else "fail", explanation, margin_pu=limit - worst, fault="did not cease though it had to")
+        say(
+            "pass" if worst <= limit + 1e-9 else "fail",
+            explanation,
+            margin_pu=limit - worst,
+            fault="did not cease though it had to",
+        )
     ]
 
 

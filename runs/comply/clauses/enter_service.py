@@ -28,7 +28,10 @@ def _was_out_of_service(op: Operation, outage: Outage) -> bool:
         return False
     if outage.ending == "tripped":
         return True
-    due = any(outage.start - op.tolerance <= d.by <= outage.end and d.end - d.by > op.slack(d.element.clearing) for d in op.path.dues)
+    due = any(
+        outage.start - op.tolerance <= d.by <= outage.end and d.end - d.by > op.slack(d.element.clearing)
+        for d in op.path.dues
+    )
     if due or outage.cause == "shall trip":
         return outage.ending != "restored"
     return outage.ending == "slow" and outage.allowance is not None and outage.cause != "forbidden"
@@ -38,7 +41,9 @@ def _criteria(op: Operation) -> Mask:
     """Whether service may be entered, by voltage, frequency and permission."""
     number, path = op.path.held.number, op.path
     good = (path.lowest >= number("ES_V_low_pu") - TOLERANCE) & (path.highest <= number("ES_V_high_pu") + TOLERANCE)
-    good &= (path.frequency >= number("ES_f_low_Hz") - TOLERANCE) & (path.frequency <= number("ES_f_high_Hz") + TOLERANCE)
+    good &= (path.frequency >= number("ES_f_low_Hz") - TOLERANCE) & (
+        path.frequency <= number("ES_f_high_Hz") + TOLERANCE
+    )
     if path.trace.permit is not None:
         good &= path.trace.permit >= 0.5
     return good
@@ -77,7 +82,9 @@ def _delay(op: Operation, entries: list[Outage]) -> Finding:
                 fault="returned too early",
                 margin_s=waited - delay,
                 evidence={"out_since_s": entry.start, "criteria_met_since_s": since, **op.evidence(entry)},
-                warnings=[] if known else ["the DER was out of service when the trace began: its delay started before it"],
+                warnings=[]
+                if known
+                else ["the DER was out of service when the trace began: its delay started before it"],
                 limit_s=delay,
             )
         )

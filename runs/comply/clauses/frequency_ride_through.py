@@ -28,9 +28,7 @@ def judge(op: Operation) -> list[Finding]:
 
 def _visits(op: Operation, *, high: bool) -> list[Visit]:
     return [
-        v
-        for v in op.path.frequency_visits
-        if v.mode != "continuous" and (v.row.low > tables.NOMINAL_FREQUENCY) == high
+        v for v in op.path.frequency_visits if v.mode != "continuous" and (v.row.low > tables.NOMINAL_FREQUENCY) == high
     ]
 
 
@@ -103,7 +101,13 @@ def _low_frequency_power(op: Operation) -> Finding:
 
     def say(result: Result, explanation: str, **more: object) -> Finding:
         return finding(
-            "6.5.2.3 power", "Active power at low frequency", demand, limit.citation, result, explanation, **more  # type: ignore[arg-type]
+            "6.5.2.3 power",
+            "Active power at low frequency",
+            demand,
+            limit.citation,
+            result,
+            explanation,
+            **more,  # type: ignore[arg-type]
         )
 
     trace = op.path.trace
@@ -147,7 +151,13 @@ def _rocof(op: Operation) -> Finding:
 
     def say(result: Result, explanation: str, **more: object) -> Finding:
         return finding(
-            "6.5.2.5", "Rate of change of frequency", demand, limit.citation, result, explanation, **more  # type: ignore[arg-type]
+            "6.5.2.5",
+            "Rate of change of frequency",
+            demand,
+            limit.citation,
+            result,
+            explanation,
+            **more,  # type: ignore[arg-type]
         )
 
     trace = op.path.trace
@@ -179,7 +189,9 @@ def _rocof(op: Operation) -> Finding:
     return say("pass", f"up to {top:.3g} Hz/s ridden through", warnings=[doubt], evidence={"largest_Hz_per_s": top})
 
 
-def _fast_before(op: Operation, outage: Outage, rate: np.ndarray[tuple[int], np.dtype[np.float64]], least: float) -> bool:
+def _fast_before(
+    op: Operation, outage: Outage, rate: np.ndarray[tuple[int], np.dtype[np.float64]], least: float
+) -> bool:
     early = int(np.searchsorted(op.path.trace.time, outage.start - 0.5))
     return bool(np.abs(rate[early : outage.first + 1]).max() >= least)
 
@@ -195,7 +207,13 @@ def _phase_angle(op: Operation) -> Finding:
 
     def say(result: Result, explanation: str, **more: object) -> Finding:
         return finding(
-            "6.5.2.6", "Change of phase angle", demand, limit.citation, result, explanation, **more  # type: ignore[arg-type]
+            "6.5.2.6",
+            "Change of phase angle",
+            demand,
+            limit.citation,
+            result,
+            explanation,
+            **more,  # type: ignore[arg-type]
         )
 
     if not op.path.trace.has_output:

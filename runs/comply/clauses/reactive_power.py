@@ -37,11 +37,15 @@ def in_normal_operation(op: Operation) -> Mask:
     return np.asarray(normal & (path.frequency >= 58.8) & (path.frequency <= 61.2))
 
 
-def _mode(op: Operation, clause: str, mode: ReactiveMode, title: str, response: str) -> tuple[Finding, Following | None]:
+def _mode(
+    op: Operation, clause: str, mode: ReactiveMode, title: str, response: str
+) -> tuple[Finding, Following | None]:
     held, trace = op.path.held, op.path.trace
     limit = held.number(response)
     demand = f"reactive power by the curve, 90 % of a change within {limit:g} s"
-    citation = held.citation({"constant_power_factor": "PF_power_factor", "constant_reactive_power": "Q_setpoint_pu"}.get(mode, response))
+    citation = held.citation(
+        {"constant_power_factor": "PF_power_factor", "constant_reactive_power": "Q_setpoint_pu"}.get(mode, response)
+    )
 
     def say(result: Result, explanation: str, **more: object) -> Finding:
         return finding(clause, title, demand, citation, result, explanation, **more)  # type: ignore[arg-type]
@@ -61,14 +65,22 @@ def _mode(op: Operation, clause: str, mode: ReactiveMode, title: str, response: 
     found = follow(op, _target(op, mode), trace.reactive, limit, eligible)
     if found is None:
         return say("not exercised", f"no {limit:g} s of normal operation with P of at least 0.2 pu"), None
-    if found.excess <= band and max(abs(found.reach_low), abs(found.reach_high)) < 0.02 and mode != "constant_power_factor":
+    if (
+        found.excess <= band
+        and max(abs(found.reach_low), abs(found.reach_high)) < 0.02
+        and mode != "constant_power_factor"
+    ):
         return say("not exercised", "the curve asked for no reactive power"), None
     result: Result = "fail" if found.excess > band else "pass"
-    explanation = (
-        f"at worst {found.measured:.3f} pu at {found.time:g} s, where {found.low:.3f} to {found.high:.3f} pu was asked for"
-    )
+    explanation = f"at worst {found.measured:.3f} pu at {found.time:g} s, where {found.low:.3f} to {found.high:.3f} pu was asked for"
     return (
-        say(result, explanation, fault="did not follow its control function", margin_pu=band - found.excess, limit_s=limit),
+        say(
+            result,
+            explanation,
+            fault="did not follow its control function",
+            margin_pu=band - found.excess,
+            limit_s=limit,
+        ),
         found if result == "pass" else None,
     )
 

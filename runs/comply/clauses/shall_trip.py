@@ -71,7 +71,9 @@ def _due(op: Operation, due: Due) -> Finding:
     if _restored_without_trip(op, outage, due):
         return _never(op, due, barely, f"output was back at {outage.end:g} s as after momentary cessation", evidence)
     if elapsed < 0.0:
-        return _say(op, element, "pass", "it had ceased to energize before", evidence=evidence, limit_s=element.clearing)
+        return _say(
+            op, element, "pass", "it had ceased to energize before", evidence=evidence, limit_s=element.clearing
+        )
     late = op.late(elapsed, element.clearing)
     results: dict[str, tuple[Result, Fault | None]] = {
         "no": ("pass", None),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from runs.comply.clauses._finding import NO_OUTPUT, finding, summed_up
 from runs.comply.clauses.shall_trip import coarse
-from runs.comply.expected import expected_share
+from runs.comply.expected import droop_acted, expected_share
 from runs.comply.operation import Operation, Outage
 from runs.comply.path import TOLERANCE, Visit
 from runs.comply.verdict import Fault, Finding, Result
@@ -59,7 +61,9 @@ def forbidden(outage: Outage) -> Fault | None:
     In permissive operation and cessation the output may be away, but the DER shall come back: it shall not trip.
     """
     if outage.cause == "forbidden":
-        return "tripped though ride-through was required" if was_trip(outage) else "ceased though operation was required"
+        return (
+            "tripped though ride-through was required" if was_trip(outage) else "ceased though operation was required"
+        )
     if outage.cause in ("required cessation", "permitted") and outage.allowance is None and was_trip(outage):
         return "tripped though ride-through was required"
     return None
@@ -83,9 +87,7 @@ def _group(op: Operation, clause: str, high: bool, modes: tuple[Mode, ...], titl
     visits = [v for v in op.path.voltage_visits if v.mode in modes and (v.row.low >= 1.0) == high]
     outages = [o for o in op.outages if o.visit.mode in modes and (o.visit.row.low >= 1.0) == high]
     rows = [
-        r
-        for r in tables.ride_through(op.path.held.category, "voltage")
-        if r.mode in modes and (r.low >= 1.0) == high
+        r for r in tables.ride_through(op.path.held.category, "voltage") if r.mode in modes and (r.low >= 1.0) == high
     ]
     used = min((v.row for v in visits), key=lambda r: (r.citation.disagreement == "", r.low), default=rows[0])
     finding_ = _ridden(op, clause, title, _demand(visits[0].row if visits else rows[0]), used.citation, visits, outages)
@@ -320,19 +322,27 @@ def _restored(op: Operation) -> Finding:
 
     def say(result: Result, explanation: str, **more: object) -> Finding:
         return finding(
-            "6.4.2.7", "Restore output", demand, tables.RESTORE_CURRENT.citation, result, explanation, **more  # type: ignore[arg-type]
+            "6.4.2.7",
+            "Restore output",
+            demand,
+            tables.RESTORE_CURRENT.citation,
+            result,
+            explanation,
+            **more,  # type: ignore[arg-type]
         )
 
     if not op.path.trace.has_output:
         return say("not checkable", NO_OUTPUT)
     told = [f for before, visit in _returns(op) if (f := _one_return(op, before, visit, say)) is not None]
-    return summed_up(told) if told else say("not exercised", "voltage never came back to continuous operation in service")
+    return (
+        summed_up(told) if told else say("not exercised", "voltage never came back to continuous operation in service")
+    )
 
 
 def _returns(op: Operation) -> list[tuple[Visit, Visit]]:
     """Each stay outside continuous operation with the stay in continuous operation that follows it."""
     visits = op.path.voltage_visits
-    return [(a, b) for a, b in zip(visits[:-1], visits[1:], strict=True) if b.mode == "continuous"]
+    return [(a, b) for a, b in itertools.pairwise(visits) if b.mode == "continuous"]
 
 
 def _one_return(op: Operation, before: Visit, visit: Visit, say: object) -> Finding | None:
@@ -373,6 +383,11 @@ def _one_return(op: Operation, before: Visit, visit: Visit, say: object) -> Find
         return None
     late = op.late(elapsed, limit) if reached.size else "yes"
     results: dict[str, Result] = {"no": "pass", "perhaps": "indeterminate", "yes": "fail"}
+    warnings = coarse(op, limit)
+    if late == "yes" and droop_acted(op, before.start, moment):
+        # Droop counts from the output at the moment when frequency left the deadband, which may have been away.
+        late = "perhaps"
+        warnings.append("frequency left the droop's deadband meanwhile: what droop leaves of the output is not known")
     index = min(int(np.searchsorted(trace.time, visit.start + limit)), trace.time.size - 1)
     return say(  # type: ignore[no-any-return]
         results[late],
@@ -380,6 +395,6 @@ def _one_return(op: Operation, before: Visit, visit: Visit, say: object) -> Find
         fault="returned too slowly",
         margin_s=limit - elapsed,
         evidence={"return_s": visit.start, "before": op.state(reference), "after": op.state(index)},
-        warnings=coarse(op, limit),
+        warnings=warnings,
         limit_s=limit,
     )

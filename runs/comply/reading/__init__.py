@@ -9,7 +9,9 @@ from runs.comply.settings import Fleet
 from runs.comply.trace import TraceSource
 
 
-def open_source(place: Path, fleet: Fleet, *, group: str | None = None, nominal_volts: float | None = None) -> TraceSource:
+def open_source(
+    place: Path, fleet: Fleet, *, group: str | None = None, nominal_volts: float | None = None
+) -> TraceSource:
     """The traces in `place`. Raises ScenarioError if it is none of the kinds that can be read.
 
     `group`: the group of a run's results; `nominal_volts` [V]: phase-to-neutral base of COMTRADE's instantaneous values.
@@ -34,5 +36,11 @@ def open_source(place: Path, fleet: Fleet, *, group: str | None = None, nominal_
 
         return ComtradeSource(place, fleet, nominal_volts)
     raise ScenarioError(
-        [Fault(str(place), f"'{kind}' is no kind of trace.", "Give .csv, .parquet, .cfg or .cff (COMTRADE), or a run's folder.")]
+        [
+            Fault(
+                str(place),
+                f"'{kind}' is no kind of trace.",
+                "Give .csv, .parquet, .cfg or .cff (COMTRADE), or a run's folder.",
+            )
+        ]
     )

@@ -42,7 +42,9 @@ def column_faults(names: set[str], place: str) -> list[Fault]:
 
 
 def _missing(name: str, meaning: str, names: set[str], place: str) -> Fault:
-    return Fault(place, f"has no column {name}.", f"Add it: {meaning}. It has {', '.join(sorted(names)[:12]) or 'none'}.")
+    return Fault(
+        place, f"has no column {name}.", f"Add it: {meaning}. It has {', '.join(sorted(names)[:12]) or 'none'}."
+    )
 
 
 def assemble(name: str, columns: Mapping[str, Array], place: str, *, checked_time: Array | None = None) -> Trace:

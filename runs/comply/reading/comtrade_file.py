@@ -133,5 +133,7 @@ def _frequency(v: Complex, time: Array) -> tuple[Array, Array]:
     angle = np.unwrap(np.angle(positive))
     width = 2 * _OUTPUTS  # the mean over two cycles keeps a cycle's ripple out
     slope = np.gradient(angle, time)
-    slope = np.convolve(np.pad(slope, (width // 2, width - 1 - width // 2), mode="edge"), np.ones(width) / width, "valid")
+    slope = np.convolve(
+        np.pad(slope, (width // 2, width - 1 - width // 2), mode="edge"), np.ones(width) / width, "valid"
+    )
     return NOMINAL_FREQUENCY + slope / (2.0 * np.pi), np.angle(v, deg=True)

@@ -40,7 +40,13 @@ def numbers(series: Any, name: str, place: str) -> Array:
     if wrong.any():
         row = int(np.flatnonzero(wrong.to_numpy())[0])
         raise ScenarioError(
-            [Fault(place, f"{name} is '{series.iloc[row]}' in sample {row + 1}.", "Write numbers only, with a decimal point.")]
+            [
+                Fault(
+                    place,
+                    f"{name} is '{series.iloc[row]}' in sample {row + 1}.",
+                    "Write numbers only, with a decimal point.",
+                )
+            ]
         )
     return np.ascontiguousarray(values.to_numpy(dtype=np.float64))
 
@@ -56,7 +62,9 @@ class CsvSource:
             frame = pandas.read_csv(place, skipinitialspace=True, comment="#")
         except (ValueError, UnicodeDecodeError, pandas.errors.ParserError) as error:
             text = str(error).strip().splitlines()[0]
-            raise ScenarioError([Fault(str(place), f"is not readable as CSV: {text}.", "See docs/comply.md.")]) from None
+            raise ScenarioError(
+                [Fault(str(place), f"is not readable as CSV: {text}.", "See docs/comply.md.")]
+            ) from None
         self.place = place
         self._columns = traces_of_frame(frame, str(place), place.stem)
         self.names = tuple(self._columns)

@@ -23,7 +23,9 @@ _ALIASES = {
     "i_pu": ("current_pu", "current"),
     "available_pu": ("available_power", "available"),
 }
-_WANTED = {name: "pu" for name in ("v_pu", "p_pu", "q_pu", "i_pu", "available_pu", "p_limit_pu", *VOLTAGES)} | {"f_hz": "Hz"}
+_WANTED = dict.fromkeys(("v_pu", "p_pu", "q_pu", "i_pu", "available_pu", "p_limit_pu", *VOLTAGES), "pu") | {
+    "f_hz": "Hz"
+}
 _BYTES = 1e9  #: of traces that are held in memory at a time
 
 
@@ -37,9 +39,15 @@ class RunSource:
         self.place = folder
         self.fleet = fleet
         tree = cosim.open(folder).results
-        found = {path.strip("/"): names for path, node in tree.subtree_with_keys if (names := _quantities(node)) and "f_hz" in names}
+        found = {
+            path.strip("/"): names
+            for path, node in tree.subtree_with_keys
+            if (names := _quantities(node)) and "f_hz" in names
+        }
         if group is not None and group not in found:
-            raise ScenarioError([Fault(f"{folder}: {group}", "has no DER traces.", f"Groups that have: {_list(found)}.")])
+            raise ScenarioError(
+                [Fault(f"{folder}: {group}", "has no DER traces.", f"Groups that have: {_list(found)}.")]
+            )
         if not found:
             raise ScenarioError(
                 [
@@ -51,11 +59,15 @@ class RunSource:
                 ]
             )
         if group is None and len(found) > 1:
-            raise ScenarioError([Fault(str(folder), "several groups have DER traces.", f"Choose --group: {_list(found)}.")])
+            raise ScenarioError(
+                [Fault(str(folder), "several groups have DER traces.", f"Choose --group: {_list(found)}.")]
+            )
         self.group = group or next(iter(found))
         self._names = found[self.group]
         data = self._data()
-        self._dimension = next((d for d in data[self._names["p_pu" if "p_pu" in self._names else "f_hz"]].dims if d != "time"), None)
+        self._dimension = next(
+            (d for d in data[self._names["p_pu" if "p_pu" in self._names else "f_hz"]].dims if d != "time"), None
+        )
         labels = data[self._dimension].values if self._dimension else [self.group]
         self.names = tuple(str(label) for label in labels)
 
@@ -67,7 +79,9 @@ class RunSource:
     def traces(self, share: tuple[int, int]) -> Iterator[Trace]:
         data = self._data()
         time = np.asarray(data["time"].values)
-        seconds = time.astype("timedelta64[ns]").astype(np.int64) / 1e9 if time.dtype.kind == "m" else _since_start(time)
+        seconds = (
+            time.astype("timedelta64[ns]").astype(np.int64) / 1e9 if time.dtype.kind == "m" else _since_start(time)
+        )
         names = portion(self.names, share)
         at_once = max(1, int(_BYTES / (8.0 * seconds.size * (len(self._names) + 2))))
         good: Array | None = None
