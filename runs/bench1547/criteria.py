@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import inf
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runs.bench1547.device import Array
 from runs.bench1547.stand import Trace
@@ -79,9 +80,9 @@ def band(curve: Callable[[float], float], x: float, x_accuracy: float, y_accurac
     return min(ends) - MARGIN * y_accuracy, max(ends) + MARGIN * y_accuracy
 
 
-def energized(trace: Trace) -> Array:
+def energized(trace: Trace) -> NDArray[np.bool_]:
     """Where the device exchanges power, shape (steps,) of bool."""
-    on: Array = (np.abs(trace.p) > CEASED_P) | (np.abs(trace.q) > CEASED_Q)
+    on: NDArray[np.bool_] = (np.abs(trace.p) > CEASED_P) | (np.abs(trace.q) > CEASED_Q)
     return on
 
 
@@ -139,7 +140,8 @@ def response(
     initial = float(y[trace.at(start)])
 
     def way(time: float) -> float:
-        return final + (initial - final) * 0.1 ** (max(time, 0.0) / response_time)
+        left: float = 0.1 ** (max(time, 0.0) / response_time)
+        return final + (initial - final) * left
 
     low, high = band(way, response_time, time_accuracy(response_time), POWER_ACCURACY)
     if not two_sided:

@@ -5,6 +5,7 @@ Where OpenDER needs coaxing, the adapter does so and says why; it corrects nothi
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,7 +66,7 @@ _SAME = {
 def opender_maker() -> Maker:
     """A maker of OpenDER devices. Raises `ConfigError` where OpenDER is not installed."""
     try:
-        import opender
+        opender = importlib.import_module("opender")
     except ImportError as error:
         raise ConfigError("device", "OpenDER is not installed", "Install it with: pip install opender") from error
     return lambda members: SingleBank(members, lambda: OpenDerDevice(opender))
@@ -140,6 +141,8 @@ class OpenDerDevice:
             setattr(file, label, settings[name])
         for label, mode in _MODES.items():
             setattr(file, label, settings["reactive_mode"] == mode)
+        if settings["ES_randomised"]:
+            file.ES_RAMP_RATE = 0.0  # else OpenDER takes the ramp, also after a randomised delay
         file.CONST_PF_EXCITATION = "ABS" if settings["PF_absorbing"] else "INJ"
 
 

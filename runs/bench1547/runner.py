@@ -124,8 +124,8 @@ def judge(sequence: Sequence1547, traces: Sequence[Trace]) -> Judged:
         failed=tuple(shown(item) for item in failed[:_SHOWN]),
         note=sequence.note,
     )
-    case = decisive[0] if decisive else 0
-    return Judged(sequence, traces, row, case, [finding for number, finding in found if number == case])
+    shown_case = decisive[0] if decisive else 0
+    return Judged(sequence, traces, row, shown_case, [finding for number, finding in found if number == shown_case])
 
 
 def _outcome(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -67,7 +68,7 @@ def record(make: Maker, jobs: Sequence[Job], dt: float, progress: Callable[[int]
 def grid(breakpoints: Array, dt: float) -> Array:
     """Step ends [s] that meet every breakpoint: `dt` after each, then growing, at most `_LONGEST`."""
     edges = np.unique(np.round(breakpoints, 3))
-    parts = [_between(start, end, dt) for start, end in zip(edges[:-1], edges[1:], strict=True)]
+    parts = [_between(start, end, dt) for start, end in pairwise(edges)]
     return np.concatenate(parts)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
 
 from runs.bench1547.sequence import Plan, Sequence1547
 

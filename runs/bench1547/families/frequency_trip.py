@@ -1,6 +1,6 @@
 """Over- and underfrequency trip (1547.1-2020 5.5.1, 5.5.2): every element at the ends of its ranges.
 
-Four repeats step to twice the accuracy beyond the set-point, the fifth to 101 % (99 %) of it and holds for 1.5 times the
+Four repeats step to twice the accuracy beyond the set-point, the fifth to 101 % (99 %) of it, held for 1.5 times the
 clearing time (A.3). Droop is as flat as its ranges allow; where it still takes all active power away, the trip shows
 after the return to nominal frequency.
 """

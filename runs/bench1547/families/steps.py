@@ -93,8 +93,9 @@ def _value(trace: Trace, x: X, start: float, end: float) -> float:
     last = trace.within(end - 0.25 * (end - start), end)
     if x == "p":
         return float(trace.p[last].mean())
-    column = {"voltage": VOLTAGE, "frequency": FREQUENCY, "available": AVAILABLE}[x]
-    return float(trace.inputs[last, column].mean())
+    if x == "voltage":
+        return float(trace.inputs[last, VOLTAGE].mean())
+    return float(trace.inputs[last, FREQUENCY if x == "frequency" else AVAILABLE].mean())
 
 
 def piecewise(points: Sequence[tuple[float, float]]) -> Callable[[float], float]:

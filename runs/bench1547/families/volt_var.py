@@ -100,7 +100,7 @@ def _voltages(points: Sequence[tuple[float, float]]) -> list[tuple[str, float]]:
     up = [v3 - AV, v3 + AV, (v3 + v4) / 2, v4 - AV, v4 + AV, VH - AV]
     down = [v2 + AV, v2 - AV, (v1 + v2) / 2, v1 + AV, v1 - AV, VL + AV]
     walked = [*up, *up[-2::-1], 1.0, *down, *down[-2::-1], 1.0]
-    labels = "g h i j k l m n o p q r s t u v w x y z aa bb cc dd".split()
+    labels = [*"ghijklmnopqrstuvwxyz", "aa", "bb", "cc", "dd"]
     steps = list(zip(labels, walked, strict=True))
     steps += [("end to end, down", VL + AV), ("end to end, up", VH - AV), ("end to end, back", VL + AV)]
     allowed = [(label, round(v, 4)) for label, v in steps if VL + AV - 1e-9 <= v <= VH - AV + 1e-9]

@@ -73,7 +73,7 @@ def _powers(points: Sequence[tuple[float, float]]) -> list[tuple[str, float]]:
     """Steps h to y, without those over 1 pu, and the bench's own end to end."""
     (p1, _), (p2, _), (p3, _) = points
     up = [p1 - AP, p1 + AP, (p1 + p2) / 2, p2 - AP, p2 + AP, (p2 + p3) / 2, p3 - AP, p3 + AP, 1.0]
-    labels = "h i j k l m n o p q r s t u v w x".split()
+    labels = list("hijklmnopqrstuvwx")
     steps = [*zip(labels, [*up, *up[-2::-1]], strict=True), ("end to end, up", 1.0), ("end to end, down", p1)]
     allowed = [(label, round(p, 4)) for label, p in steps if LEAST <= p <= 1.0]
     return allowed[:1] + [after for before, after in pairwise(allowed) if after[1] != before[1]]
