@@ -53,6 +53,7 @@ def register(app: typer.Typer) -> None:
         settings: Annotated[
             Path | None, typer.Option(help="Settings that differ from the defaults (YAML, JSON, CSV).")
         ] = None,
+        profile: Annotated[str | None, typer.Option(help="A utility's or state's profile of settings.")] = None,
         rating_kva: Annotated[
             float | None, typer.Option("--rating-kva", help="Nameplate apparent power [kVA].")
         ] = None,
@@ -78,6 +79,7 @@ def register(app: typer.Typer) -> None:
             settings,
             normal_category=normal.value if normal else None,
             edition=edition.value if edition else None,
+            profile=profile,
             rating_kVA=rating_kva,
             accuracy=accuracy.value if accuracy else None,
         )

@@ -56,4 +56,8 @@ def _recent_most(op: Operation, picked: NDArray[np.int64]) -> Array:
 def volt_watt(op: Operation, voltage: Array, *, lowest: float | None = None) -> Array:
     """The active power [pu] that the volt-watt curve leaves (5.4.2), with P2 or `lowest` at its end."""
     number = op.path.held.number
-    return np.interp(voltage, [number("VW_V1_pu"), number("VW_V2_pu")], [number("VW_P1_pu"), number("VW_P2_pu") if lowest is None else lowest])
+    return np.interp(
+        voltage,
+        [number("VW_V1_pu"), number("VW_V2_pu")],
+        [number("VW_P1_pu"), number("VW_P2_pu") if lowest is None else lowest],
+    )

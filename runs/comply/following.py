@@ -39,6 +39,11 @@ class Following:
     reach_low: float  #: [pu] the least target that was asked for
     reach_high: float  #: [pu] the greatest
 
+    @property
+    def told(self) -> str:
+        asked = f"{self.low:.3f} to {self.high:.3f} pu was asked for"
+        return f"at worst {self.measured:.3f} pu at {self.time:g} s, where {asked}"
+
 
 def follow(
     op: Operation, target: Target, measured: Array, response: float, eligible: Mask, residue: float = 0.1

@@ -59,47 +59,36 @@ def judge_trace(trace: Trace, held: Held) -> tuple[Verdict, Operation]:
     return verdict, op
 
 
-def _doubted(trace: Trace, held: Held, findings: list[Finding]) -> list[Finding]:
-    """Failures that vanish when voltage or frequency is read differently by its accuracy become indeterminate."""
-    failed = [f for f in findings if f.result == "fail"]
-    if not failed:
-        return findings
-    cleared: dict[str, str] = {}
-    for finding in failed:
-        volts, hertz = accuracy.voltage(finding.limit_s), accuracy.frequency(finding.limit_s)
-        readings = [(f"voltage read {volts:g} pu {way}", Reading(voltage=sign * volts)) for way, sign in _WAYS] + [
-            (f"frequency read {1000 * hertz:g} mHz {way}", Reading(frequency=sign * hertz)) for way, sign in _WAYS
-        ]
-        for words, reading in readings:
-            op = _read(trace, held, reading)
-            again = [f for clause in CLAUSES for f in clause(op) if f.clause == finding.clause]
-            if all(f.result != "fail" for f in again) and not _moved_elsewhere(op, finding):
-                cleared[finding.clause] = words
-                break
-    return [
-        f.model_copy(
-            update={
-                "result": "indeterminate",
-                "warnings": [
-                    *f.warnings,
-                    f"inside the accuracy of Table 3: with {cleared[f.clause]} it would not fail",
-                ],
-            }
-        )
-        if f.result == "fail" and f.clause in cleared
-        else f
-        for f in findings
-    ]
-
-
+#: Faults whose verdict already grants the accuracy of what a function reads and gives.
+_GRANTED = frozenset({"did not follow its control function", "did not obey", "too little current", "returned too fast"})
 _WAYS = (("further out", 1.0), ("further in", -1.0))
 
 
-def _read(trace: Trace, held: Held, reading: Reading) -> Operation:
-    return Operation(Path(trace, held, reading))
+def _doubted(trace: Trace, held: Held, findings: list[Finding]) -> list[Finding]:
+    """Failures that vanish when voltage or frequency is read differently by its accuracy become indeterminate."""
+    again: dict[Reading, list[Finding]] = {}
+
+    def judged(reading: Reading) -> list[Finding]:
+        if reading not in again:
+            op = Operation(Path(trace, held, reading))
+            again[reading] = [finding for clause in CLAUSES for finding in clause(op)]
+        return again[reading]
+
+    return [
+        _doubt(finding, judged) if finding.result == "fail" and finding.fault not in _GRANTED else finding
+        for finding in findings
+    ]
 
 
-def _moved_elsewhere(op: Operation, finding: Finding) -> bool:
-    """Whether the failure is only told of another clause under this reading."""
-    others = [f for clause in CLAUSES for f in clause(op) if f.result == "fail"]
-    return any(f.fault == finding.fault for f in others)
+def _doubt(finding: Finding, judged: Callable[[Reading], list[Finding]]) -> Finding:
+    """The finding, indeterminate where some reading within accuracy shows no such fault in any clause."""
+    volts, hertz = accuracy.voltage(finding.limit_s), accuracy.frequency(finding.limit_s)
+    for way, sign in _WAYS:
+        for words, reading in (
+            (f"voltage {volts:g} pu {way}", Reading(voltage=sign * volts)),
+            (f"frequency {1000 * hertz:g} mHz {way}", Reading(frequency=sign * hertz)),
+        ):
+            if not any(f.result == "fail" and f.fault == finding.fault for f in judged(reading)):
+                note = f"inside the accuracy of Table 3: with {words} it would not fail"
+                return finding.model_copy(update={"result": "indeterminate", "warnings": [*finding.warnings, note]})
+    return finding

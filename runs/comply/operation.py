@@ -173,7 +173,7 @@ class Operation:
             visit=self._region(first),
             allowance=None,
             reason="",
-            before=float(output[max(0, first - 1)]),
+            before=float(output[max(0, self.before(first))]),
             after=after,
         )
         outage = replace(outage, ending=self._ending(outage))
@@ -285,7 +285,11 @@ class Operation:
                 return True
         if trace.active is None or self.path.held.switched("FD_enabled") is False:
             return False
-        before = self.before(index)
+        deadband = tables.NOMINAL_FREQUENCY + self.path.held.number("FD_dbOF_Hz")
+        if trace.frequency[index] <= deadband:
+            return False
+        normal = np.flatnonzero(trace.frequency[:index] <= deadband)
+        before = self.before(int(normal[-1]) + 1) if normal.size else -1
         if before < 0:
             return False
         return droop_power(self.path, float(trace.active[before]), float(trace.frequency[index])) <= 2.0 * ACTIVE_FLOOR
@@ -364,10 +368,7 @@ class Operation:
 
 
 def droop_power(path: Path, before: float, frequency: float) -> float:
-    """Active power [pu] that frequency-droop asks for, from the power before (6.5.2.7, Equation of Table 23)."""
-    held = path.held
-    nominal = tables.NOMINAL_FREQUENCY
+    """Active power [pu] that over-frequency droop leaves of the power before (6.5.2.7)."""
+    held, nominal = path.held, tables.NOMINAL_FREQUENCY
     above = max(0.0, frequency - nominal - held.number("FD_dbOF_Hz"))
-    below = max(0.0, nominal - held.number("FD_dbUF_Hz") - frequency)
-    change = below / (nominal * held.number("FD_kUF_pu")) - above / (nominal * held.number("FD_kOF_pu"))
-    return max(0.0, before + change) if before >= 0.0 else before + change
+    return max(0.0, before - above / (nominal * held.number("FD_kOF_pu")))

@@ -22,7 +22,7 @@ class Requirement(BaseModel):
     shall_trip_by_s: float | None  #: None: nothing asks for a trip
     element: str | None  #: the shall-trip element that asks for it
     no_trip_before_s: float | None  #: None: a trip is never allowed along this waveform
-    required_modes: list[tuple[float, float, str]]  #: (start, end, mode); "trip": out of service
+    required_modes: list[tuple[float, float, str]]  #: (start, end, mode); "tripped": out of service
     citations: list[str]
     warnings: list[str]
 
@@ -57,7 +57,7 @@ def _rounded(value: float) -> float:
 
 
 def required_modes(path: Path) -> list[tuple[float, float, str]]:
-    """The mode that is required from when to when; after a trip that is due, "trip" to the end."""
+    """The mode that is required from when to when; after a trip that is due, "tripped" to the end."""
     cut = path.dues[0].by if path.dues else path.trace.end
     moments = sorted({v.start for v in (*path.voltage_visits, *path.frequency_visits)} | {cut, path.trace.end})
     modes: list[tuple[float, float, str]] = []
@@ -69,7 +69,7 @@ def required_modes(path: Path) -> list[tuple[float, float, str]]:
             voltage = next(starts_v)
         while frequency.end <= start + TOLERANCE:
             frequency = next(starts_f)
-        mode = "trip" if start >= cut - TOLERANCE else combined(voltage.mode, frequency.mode)
+        mode = "tripped" if start >= cut - TOLERANCE else combined(voltage.mode, frequency.mode)
         if modes and modes[-1][2] == mode:
             modes[-1] = (modes[-1][0], _rounded(end), mode)
         else:

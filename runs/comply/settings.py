@@ -121,9 +121,8 @@ class Held(Settings):
                 continue
             value = float(self.values[name])
             if not row_.low <= value <= row_.high:
-                found.append(
-                    f"{name} {value:g} {row_.unit} is outside {row_.low:g} to {row_.high:g} {row_.unit} ({row_.citation})"
-                )
+                span = f"{row_.low:g} to {row_.high:g} {row_.unit}"
+                found.append(f"{name} {value:g} {row_.unit} is outside {span} ({row_.citation})")
         return tuple(found)
 
 

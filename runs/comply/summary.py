@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
+
 from runs.comply.requirement import Requirement
-from runs.comply.verdict import ORDER, Finding, Verdict
+from runs.comply.verdict import EXERCISED, ORDER, Finding, Verdict
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,13 +56,19 @@ def _print_findings(verdict: Verdict, console: Console) -> None:
         title_justify="left",
     )
     for finding in verdict.findings:
+        if finding.result not in EXERCISED:
+            continue
         table.add_row(
             f"{finding.clause}\n[dim]{finding.title}[/]",
             f"[{STYLE[finding.result]}]{finding.result}[/]",
             margin(finding),
-            (f"{finding.fault}: " if finding.fault else "") + finding.explanation,
+            escape((f"{finding.fault}: " if finding.fault else "") + finding.explanation),
         )
     console.print(table)
+    for name in ("not exercised", "not checkable"):
+        rest = [finding.clause for finding in verdict.findings if finding.result == name]
+        if rest:
+            console.print(f"[dim]{name}: {', '.join(rest)}[/]", highlight=False)
 
 
 def _print_clauses(judgement: Judgement, console: Console) -> None:
@@ -68,6 +76,8 @@ def _print_clauses(judgement: Judgement, console: Console) -> None:
 
     table = Table("clause", *ORDER, title="DER by result", title_justify="left")
     for clause, counts in judgement.clauses.items():
+        if not set(counts) & EXERCISED:
+            continue
         table.add_row(clause, *(f"[{STYLE[name]}]{counts[name]}[/]" if name in counts else "" for name in ORDER))
     console.print(table)
 
@@ -94,14 +104,14 @@ def _print_warnings(judgement: Judgement, console: Console) -> None:
         )
     )
     for warning in warnings[:_SHOWN]:
-        console.print(f"[yellow]warning[/] {warning}", highlight=False)
+        console.print(f"[yellow]warning[/] {escape(warning)}", highlight=False)
     if len(warnings) > _SHOWN:
         console.print(f"and {len(warnings) - _SHOWN} more warnings (--json)")
 
 
 def _line(finding: Finding) -> str:
     fault = f"{finding.fault}: " if finding.fault else ""
-    return f"[{STYLE[finding.result]}]{finding.clause}[/] {fault}{finding.explanation}"
+    return f"[{STYLE[finding.result]}]{finding.clause}[/] {escape(fault + finding.explanation)}"
 
 
 def margin(finding: Finding) -> str:
@@ -130,4 +140,4 @@ def print_requirement(requirement: Requirement, console: Console) -> None:
         table.add_row(f"{start:g}", f"{end:g}", mode.replace("_", " "))
     console.print(table)
     for warning in requirement.warnings:
-        console.print(f"[yellow]warning[/] {warning}", highlight=False)
+        console.print(f"[yellow]warning[/] {escape(warning)}", highlight=False)

@@ -26,6 +26,10 @@ Fault = Literal[
 ORDER: tuple[Result, ...] = ("fail", "indeterminate", "permitted", "pass", "not exercised", "not checkable")
 
 
+#: Results of clauses that the trace put to the test.
+EXERCISED: frozenset[Result] = frozenset({"fail", "indeterminate", "permitted", "pass"})
+
+
 class Finding(BaseModel):
     """What was found for one clause."""
 

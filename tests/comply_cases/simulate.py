@@ -17,7 +17,9 @@ from solvers.der_fleet import DerFleet, fleet_settings
 Wave = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def steps(times: list[tuple[float, float]], end: float, dt: float = 0.01, start: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+def steps(
+    times: list[tuple[float, float]], end: float, dt: float = 0.01, start: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Time axis, and values that change at the given times: [(from, value), ...]."""
     time = np.round(np.arange(0.0, end, dt), 9)
     values = np.full(time.size, start)
@@ -59,7 +61,9 @@ def answer(
         frequency,
         p,
         q,
-        angle=None if angle is None else np.ascontiguousarray(np.broadcast_to(angle.reshape(size, -1), (size, 3)).T)
+        angle=None
+        if angle is None
+        else np.ascontiguousarray(np.broadcast_to(angle.reshape(size, -1), (size, 3)).T)
         if voltage.ndim == 2
         else angle.reshape(size, -1)[:, 0][None],
         available=np.array(sun) if np.ndim(available) else None,

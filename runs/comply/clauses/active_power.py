@@ -56,8 +56,8 @@ def _droop(op: Operation) -> Finding:
 
     def say(result: Result, explanation: str, **more: object) -> Finding:
         demand = (
-            f"beyond {number('FD_dbOF_Hz'):g} Hz less power by 1/{number('FD_kOF_pu'):g}, below -{number('FD_dbUF_Hz'):g} Hz "
-            f"more by 1/{number('FD_kUF_pu'):g} where there is any, 90 % within {response:g} s"
+            f"beyond {number('FD_dbOF_Hz'):g} Hz less power by 1/{number('FD_kOF_pu'):g}, "
+            f"below -{number('FD_dbUF_Hz'):g} Hz more by 1/{number('FD_kUF_pu'):g} where there is any, 90 % within {response:g} s"
         )
         return finding("6.5.2.7", "Frequency-droop", demand, held.citation("FD_kUF_pu"), result, explanation, **more)  # type: ignore[arg-type]
 
@@ -94,5 +94,4 @@ def _droop(op: Operation) -> Finding:
         return say("not exercised", f"frequency did not stay beyond the deadband for {response:g} s in normal service")
     band = 0.01 if exact else _BAND * 0.05
     result: Result = "fail" if found.excess > band else "pass"
-    explanation = f"at worst {found.measured:.3f} pu at {found.time:g} s, where {found.low:.3f} to {found.high:.3f} pu was asked for"
-    return say(result, explanation, fault="did not follow its control function", margin_pu=band - found.excess)
+    return say(result, found.told, fault="did not follow its control function", margin_pu=band - found.excess)

@@ -72,11 +72,10 @@ def _mode(
     ):
         return say("not exercised", "the curve asked for no reactive power"), None
     result: Result = "fail" if found.excess > band else "pass"
-    explanation = f"at worst {found.measured:.3f} pu at {found.time:g} s, where {found.low:.3f} to {found.high:.3f} pu was asked for"
     return (
         say(
             result,
-            explanation,
+            found.told,
             fault="did not follow its control function",
             margin_pu=band - found.excess,
             limit_s=limit,

@@ -14,7 +14,7 @@ def open_source(
 ) -> TraceSource:
     """The traces in `place`. Raises ScenarioError if it is none of the kinds that can be read.
 
-    `group`: the group of a run's results; `nominal_volts` [V]: phase-to-neutral base of COMTRADE's instantaneous values.
+    `group`: the group of a run's results; `nominal_volts` [V]: phase-to-neutral base of COMTRADE's waves.
     """
     if place.is_dir():
         from runs.comply.reading.run_folder import RunSource

@@ -73,7 +73,7 @@ class ComtradeSource:
                 Fault(
                     str(self.place),
                     f"has voltages of {'no phase' if not volts else 'phases ' + ' and '.join(volts)}.",
-                    "A record needs voltage channels in V or kV with phase A, B and C (or one), or channels named as in CSV.",
+                    "Give channels in V or kV of phase A, B and C (or one), or channels named as in CSV.",
                 )
             )
         if self._nominal is None:

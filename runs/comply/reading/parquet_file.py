@@ -75,7 +75,7 @@ def _array(column: Any, name: str, place: str) -> Array:
     if pyarrow.types.is_floating(kind) or pyarrow.types.is_integer(kind):
         values = column.combine_chunks().to_numpy(zero_copy_only=False)
         if values.dtype == np.float32:
-            return np.round(values.astype(np.float64), 7)  # 0.88 in single precision is not below 0.88
+            return np.asarray(np.round(values.astype(np.float64), 7))  # 0.88 in single precision is not below 0.88
         return np.asarray(values, dtype=np.float64)
     return numbers(column.to_pandas(), name, place)
 
