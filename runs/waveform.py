@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 _PHASES = ("va_pu", "vb_pu", "vc_pu")
 _ANGLES = ("angle_a_deg", "angle_b_deg", "angle_c_deg")
 _NOMINAL_ANGLES = np.array([0.0, -120.0, 120.0])
-_GAP = 1.5  #: steps that a step may last before something is missing
+_GAP = 1.5  #: neighbouring steps that a step may last before something is missing
 _COARSEST = 1.0  #: [s]
 
 
@@ -125,18 +125,20 @@ def _time_faults(path: Path, time: Floats) -> Iterator[Fault]:
             "Sort the rows and remove duplicates.",
         )
         return
-    usual = float(np.median(steps))
-    if usual > _COARSEST:
-        yield Fault(str(path), f"is sampled every {usual:g} s", "Sample at 1 s or finer.")
-        return
+    # A lasting change of the sampling is no gap: then a neighbour is as long.
+    before, after = np.append(steps[1:2], steps[:-1]), np.append(steps[1:], steps[-2:-1])
+    usual = np.maximum(before, after) if len(steps) > 1 else steps
     gaps = np.flatnonzero(steps > _GAP * usual)
     if gaps.size:
+        first = int(gaps[0])
         yield Fault(
             str(path),
-            f"has {gaps.size} gap(s): samples come every {usual:g} s, but none between {time[gaps[0]]:g} s and "
-            f"{time[gaps[0] + 1]:g} s",
+            f"has {gaps.size} gap(s): samples come every {usual[first]:g} s, but none between {time[first]:g} s and "
+            f"{time[first + 1]:g} s",
             "Fill the gap or judge the parts one by one.",
         )
+    elif steps.max() > _COARSEST:
+        yield Fault(str(path), f"is sampled every {steps.max():g} s", "Sample at 1 s or finer.")
 
 
 def _voltage_faults(path: Path, voltage: Floats) -> Iterator[Fault]:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from solvers.der_fleet import ELEMENTS, DerFleet, FleetOutput, Mode, SettingsError, fleet_settings
+from solvers.der_fleet.common_file_format import LABELS, translate
+from solvers.der_fleet.settings import FLAGS, NUMBERS
 
 
 def _fleet(n: int = 1, *, seed: int = 0, in_service: bool = True, **values: object) -> DerFleet:
@@ -462,3 +464,50 @@ def test_settings_of_the_wrong_kind_are_refused() -> None:
         fleet_settings(1, {"ES_randomised": True, "rating_kVA": 600.0})
     with pytest.raises(SettingsError, match="VV_V2_pu"):
         fleet_settings(1, {"VV_V1_pu": 0.97})
+
+
+def test_settings_under_the_labels_of_the_common_file_format() -> None:
+    translated = translate(
+        {
+            "NP_ABNORMAL_OP_CAT": "CAT_II",
+            "NP_NORMAL_OP_CAT": "CAT_A",
+            "NP_PHASE": "SINGLE",
+            "NP_VA_MAX": 50_000,
+            "QV_MODE_ENABLE": "ENABLED",
+            "CONST_PF_MODE_ENABLE": "DISABLED",
+            "UV1_TRIP_T": 5.0,
+            "OF1_TRIP_F": 61.5,
+            "ES_RAMP_RATE": 0,
+            "ES_RANDOMIZED_DELAY": 200,
+            "AP_LIMIT_ENABLE": 1,
+        }
+    )
+    settings = fleet_settings(1, translated)
+    assert settings.choices["category"][0] == "II"
+    assert settings.choices["reactive_mode"][0] == "volt_var"
+    assert settings["VV_V4_pu"][0] == 1.10
+    assert settings["UV1_trip_s"][0] == 5.0
+    assert settings["OF1_trip_Hz"][0] == 61.5
+    assert settings["rating_kVA"][0] == 50.0
+    assert settings["ES_random_delay_s"][0] == 200.0
+    assert settings.flags["ES_randomised"][0]
+    assert settings.flags["AP_limit_enabled"][0]
+    assert not settings.flags["three_phase"][0]
+    with pytest.raises(SettingsError, match="QV_CURVE_V5"):
+        translate({"QV_CURVE_V5": 1.2})
+    with pytest.raises(SettingsError, match="ENABLED or DISABLED"):
+        translate({"QV_MODE_ENABLE": "maybe"})
+
+
+def test_every_label_names_a_setting() -> None:
+    assert set(LABELS.values()) <= set(NUMBERS) | set(FLAGS)
+
+
+def test_a_running_unit_keeps_its_category_and_its_timers() -> None:
+    fleet = _fleet(2, category="II")
+    _hold(fleet, 0.5)
+    _hold(fleet, 3.0, v=0.69)
+    fleet.change({"UV1_trip_s": 4.0}, [True, False])
+    assert _hold(fleet, 1.0, v=0.69).tripped.tolist() == [True, False]
+    with pytest.raises(SettingsError, match="cannot change"):
+        fleet.change({"category": "III"})

@@ -151,6 +151,13 @@ def test_bad_input_gets_one_clear_message(tmp_path: Path, change: str, says: str
     assert caught.value.faults[0].remedy
 
 
+def test_a_lasting_change_of_sampling_is_no_gap(tmp_path: Path) -> None:
+    wave = _wave(dt=0.01, low=0.4)
+    keep = (np.abs(wave["time_s"] * 10 - np.round(wave["time_s"] * 10)) < 1e-6) | (np.abs(wave["time_s"] - 1.5) < 1.0)
+    path = _write(tmp_path / "wave.csv", {name: values[keep] for name, values in wave.items()})
+    assert respond(path, device_settings({"category": "II"})).trip_time_s == 1.16
+
+
 def test_settings_outside_their_range_are_refused() -> None:
     with pytest.raises(ScenarioError, match=r"UV1_trip_s: Category III/B .2018. allows 21 to 50 s, got 5"):
         device_settings({"category": "III", "UV1_trip_s": 5.0}, edition="2018")

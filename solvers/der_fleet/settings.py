@@ -179,13 +179,15 @@ class FleetSettings:
         return np.searchsorted(ABNORMAL_CATEGORIES, self.choices["category"])
 
     def changed(self, values: Mapping[str, ArrayLike], which: Booleans, *, check: bool = True) -> FleetSettings:
-        """A copy with `values` at the DER where `which` (n,) is true; the category stays.
+        """A copy with `values` at the DER where `which` (n,) is true; categories, which set defaults, stay.
 
         Raises SettingsError as `fleet_settings` does.
         """
         merged: dict[str, ArrayLike] = {**self.choices, **self.flags, **self.numbers}
         for name, value in values.items():
             _known(name)
+            if name in ("category", "normal_category"):
+                raise SettingsError(f"'{name}' cannot change while a DER runs; start another fleet with it")
             merged[name] = np.where(which, np.asarray(value), merged[name])
         return fleet_settings(self.n, merged, edition=self.edition, check=check)
 
