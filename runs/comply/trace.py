@@ -121,10 +121,11 @@ def _usual(steps: Array, index: int) -> float:
 
 def value_faults(trace: Trace, place: str) -> list[Fault]:
     """What is wrong with a trace's values: gaps in them, units, a missing phase, another nominal frequency."""
+    # What is wrong with one phase is mostly wrong with all: it is said once.
     faults = [
         fault for row, name in enumerate(_phase_names(trace)) for fault in _voltage(trace.voltage[row], name, place)
     ]
-    faults += _frequency(trace.frequency, place)
+    faults = faults[:1] + _frequency(trace.frequency, place)
     for name, values in (("p_pu", trace.active), ("q_pu", trace.reactive), ("i_pu", trace.current)):
         if values is not None:
             faults += _power(values, name, place)

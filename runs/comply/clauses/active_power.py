@@ -57,7 +57,8 @@ def _droop(op: Operation) -> Finding:
     def say(result: Result, explanation: str, **more: object) -> Finding:
         demand = (
             f"beyond {number('FD_dbOF_Hz'):g} Hz less power by 1/{number('FD_kOF_pu'):g}, "
-            f"below -{number('FD_dbUF_Hz'):g} Hz more by 1/{number('FD_kUF_pu'):g} where there is any, 90 % within {response:g} s"
+            f"below -{number('FD_dbUF_Hz'):g} Hz more by 1/{number('FD_kUF_pu'):g} where there is any, "
+            f"90 % within {response:g} s"
         )
         return finding("6.5.2.7", "Frequency-droop", demand, held.citation("FD_kUF_pu"), result, explanation, **more)  # type: ignore[arg-type]
 

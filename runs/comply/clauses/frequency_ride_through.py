@@ -136,7 +136,7 @@ def _low_frequency_power(op: Operation) -> Finding:
         told.append(
             say(
                 result,
-                f"{trace.active[picked[worst]]:.3f} pu at {trace.time[picked[worst]]:g} s, {before[worst]:.3f} pu before",
+                f"{wanted[worst] + value:.3f} pu at {trace.time[picked[worst]]:g} s, {before[worst]:.3f} pu before",
                 fault="did not follow its control function",
                 margin_pu=value,
                 warnings=warnings,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cosim.errors import Fault, ScenarioError
 from runs.comply.trace import Array, Trace, time_faults, value_faults
@@ -99,6 +101,13 @@ def split_wide(names: list[str]) -> dict[str, dict[str, str]]:
         elif name.strip() in KNOWN:
             shared[name.strip()] = name
     return {der: {**shared, **columns} for der, columns in own.items()}
+
+
+def doubles(values: NDArray[Any]) -> Array:
+    """Values in double precision; of single precision the decimals that were meant: 0.88 is not below 0.88."""
+    if values.dtype == np.float32:
+        return np.asarray(np.round(values.astype(np.float64), 6))
+    return np.ascontiguousarray(values, dtype=np.float64)
 
 
 def portion(names: tuple[str, ...], share: tuple[int, int]) -> tuple[str, ...]:

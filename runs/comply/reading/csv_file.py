@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cosim.errors import Fault, ScenarioError
-from runs.comply.reading.columns import KNOWN, assemble, portion, split_wide
+from runs.comply.reading.columns import KNOWN, assemble, doubles, portion, split_wide
 from runs.comply.trace import Array, Trace
 
 
@@ -32,7 +32,7 @@ def numbers(series: Any, name: str, place: str) -> Array:
     if series.dtype == bool:
         return np.asarray(series, dtype=np.float64)
     if series.dtype.kind in "fiu":
-        return np.ascontiguousarray(series.to_numpy(dtype=np.float64))
+        return doubles(series.to_numpy())
     import pandas
 
     values = pandas.to_numeric(series, errors="coerce")

@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cosim.errors import Fault, ScenarioError
-from runs.comply.reading.columns import KNOWN, assemble, portion, split_wide
+from runs.comply.reading.columns import KNOWN, assemble, doubles, portion, split_wide
 from runs.comply.reading.csv_file import numbers, traces_of_frame
 from runs.comply.trace import Array, Trace
 
@@ -73,10 +71,7 @@ def _array(column: Any, name: str, place: str) -> Array:
 
     kind = column.type
     if pyarrow.types.is_floating(kind) or pyarrow.types.is_integer(kind):
-        values = column.combine_chunks().to_numpy(zero_copy_only=False)
-        if values.dtype == np.float32:
-            return np.asarray(np.round(values.astype(np.float64), 7))  # 0.88 in single precision is not below 0.88
-        return np.asarray(values, dtype=np.float64)
+        return doubles(column.combine_chunks().to_numpy(zero_copy_only=False))
     return numbers(column.to_pandas(), name, place)
 
 

@@ -118,7 +118,7 @@ class RunSource:
         wanted = _WANTED.get(key)
         if wanted is None or unit == wanted:
             return np.ones(len(chosen))
-        kilo = {"power": 1e3, "apparent power": 1e3}.get(UNITS.get(unit, ("",))[0])
+        kilo = {"power": 1e3, "apparent power": 1e3, "reactive power": 1e3}.get(UNITS.get(unit, ("",))[0])
         ratings = [self.fleet.held(name).rating_kVA for name in chosen]
         if kilo is None or any(rating is None for rating in ratings):
             raise ScenarioError(
