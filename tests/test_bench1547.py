@@ -15,6 +15,7 @@ from math import inf
 from pathlib import Path
 
 import numpy as np
+import plotly.graph_objects
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -216,6 +217,61 @@ def test_a_slow_timer_is_measured():
     assert row.decisive.high == pytest.approx(21.0 + 1.5 * 0.21 + 0.01)
 
 
+# -- the fleet with settings that are not those it was given
+
+
+def tampered(**changes):
+    """A fleet that quietly takes other values for some settings."""
+
+    class Tampered(FleetBank):
+        def restart(self, settings, *, in_service):
+            own = [
+                {**s, **{name: new(s[name]) if callable(new) else new for name, new in changes.items()}}
+                for s in settings
+            ]
+            super().restart(own, in_service=in_service)
+
+    return Tampered
+
+
+TAMPERED = [
+    ({"OV1_trip_s": lambda s: 1.1 * s}, "voltage_trip/OV1/1.1pu/13s"),
+    ({"UV1_trip_V_pu": lambda v: v - 0.025}, "voltage_trip/UV1/0.88pu/21s"),
+    ({"OF2_trip_Hz": lambda f: f - 0.03}, "frequency_trip/OF2/62Hz/0.16s"),
+    ({"OF2_trip_Hz": lambda f: f + 0.03}, "frequency_trip/OF2/62Hz/0.16s"),
+    ({"three_phase": False}, "voltage_trip/OV2/*"),
+    ({"category": "II"}, "voltage_ride_through/high/high"),
+    ({"MC_response_s": 0.3}, "voltage_ride_through/high/low"),
+    ({"MC_V_low_pu": 0.6}, "voltage_ride_through/low/table/high"),
+    ({"RT_recovery_s": 2.0}, "voltage_ride_through/high/low"),
+    ({"ROCOF_trip_Hz_s": 2.0}, "rocof"),
+    ({"PJ_trip_deg": 10.0}, "phase_angle/all*"),
+    ({"PJ_cessation_s": 0.8}, "phase_angle/phase_a"),
+    ({"ES_ramp_s": 1.0}, "enter_service/case1"),
+    ({"VV_response_s": lambda s: 2.0 * s}, "volt_var/characteristic1/1pu"),
+    ({"VV_V4_pu": 1.10, "VV_Q4_pu": -0.25}, "volt_var/characteristic1/0.66pu"),
+    ({"FD_dbOF_Hz": 0.017}, "droop/over/characteristic3/1pu"),
+    ({"FD_kUF_pu": lambda k: 1.5 * k}, "droop/under/characteristic1/0.5pu"),
+    ({"AP_limit_pu": 1.0}, "priority/watt_var"),
+    ({"VW_P2_pu": 0.8}, "volt_watt/characteristic1/1pu"),
+    ({"PF_absorbing": False}, "constant_reactive/power_factor/0.9_absorbing"),
+]
+
+
+@pytest.mark.parametrize(("changes", "pattern"), TAMPERED, ids=["-".join(changes) for changes, _ in TAMPERED])
+def test_a_fleet_with_other_settings_is_caught(changes, pattern):
+    assert "fail" in {row.outcome for row in run(tampered(**changes), pattern).rows}
+
+
+@pytest.mark.parametrize("category", ["II", "III"])
+@pytest.mark.parametrize(
+    "choice", [{"RT_permissive_ceases": True}, {"may_trip": "at_once"}], ids=["ceases", "trips at once"]
+)
+def test_what_the_standard_leaves_open_passes_inside_its_tables(category, choice):
+    report = run(tampered(**choice), "voltage_ride_through/low/table/*", category=category)
+    assert [(row.sequence, row.decisive) for row in report.rows if row.outcome != "pass"] == []
+
+
 # -- what the bench does not decide
 
 
@@ -257,6 +313,24 @@ def test_nothing_exercised_is_not_a_pass():
         change = None
 
     assert not run(Fixed, "enter_service/case5").passed
+
+
+def test_a_single_phase_device_is_tested_on_its_one_phase():
+    class SinglePhase(inverters.Inverter):
+        phases = 1
+
+        def step(self, dt_s, voltage_pu, angle_deg, frequency_hz, available_pu):
+            assert voltage_pu.shape == angle_deg.shape == (1,)
+            self.angle = self.angle[:1]
+            return super().step(dt_s, voltage_pu, angle_deg, frequency_hz, available_pu)
+
+    report = run(SinglePhase, "voltage_trip/OV2/*,phase_angle,voltage_ride_through/high/high", phases=1)
+    assert report.passed
+    assert {row.sequence for row in report.rows if row.family == "phase_angle"} == {
+        "phase_angle/single_phase",
+        "phase_angle/all_phases_+20_deg",
+        "phase_angle/all_phases_-20_deg",
+    }
 
 
 # -- banks
@@ -417,6 +491,9 @@ def test_report_draws_every_sequence(tmp_path):
     report, judged = bench(FleetBank, pattern="phase_angle,priority")
     page = write_report(report, judged, tmp_path / "deep" / "bench.html").read_text()
     assert page.count("data-figure=") == len(report.rows)
+    figures = json.loads(re.search(r"const figures=(\[.*?\]);\n", page, flags=re.DOTALL).group(1))
+    for figure in figures:
+        assert len(plotly.graph_objects.Figure(figure).data) in (6, 8)  # voltages, frequency or angles, P, Q
 
 
 # -- the tutorial

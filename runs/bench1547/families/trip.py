@@ -40,7 +40,7 @@ def trip_cases(
     far_beyond: float,
     earliest: bool,
 ) -> Sequence[Case]:
-    """Five repeats that must trip and, with `earliest`, one pulse that must not.
+    """Five repeats that must trip, one without crossing the set-point and, with `earliest`, a pulse that must not.
 
     `signal(wave, value)` sets the tested quantity; it is held at `approach`, then stepped to `beyond`; the last repeat
     goes to `far_beyond` and holds for 1.5 times the clearing time.
@@ -70,6 +70,9 @@ def trip_cases(
         built, start = wave(far_beyond if last else beyond, pulse, _DELAY * repeat)
         must = _must_trip(start, start + pulse, first if earliest else 0.0, latest)
         cases.append(Case(f"{label}, repeat {repeat + 1}", settings, home(built), must))
+    built, start = wave(approach, 1.5 * clearing, 0.0)
+    stays = _must_stay(start, built.end)
+    cases.append(Case(f"{label}, not crossed", settings, home(built), stays))
     if earliest and first > dt:
         built, start = wave(beyond, first, 0.0)
         cases.append(Case(f"{label}, pulse of {first:.3g} s", settings, home(built), _must_stay(start, start + first)))
