@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cosim.errors import Fault, ScenarioError
 from runs.comply.reading.columns import KNOWN, assemble, doubles, portion, split_wide
 from runs.comply.reading.csv_file import numbers, traces_of_frame
