@@ -511,3 +511,22 @@ def test_a_running_unit_keeps_its_category_and_its_timers() -> None:
     assert _hold(fleet, 1.0, v=0.69).tripped.tolist() == [True, False]
     with pytest.raises(SettingsError, match="cannot change"):
         fleet.change({"category": "III"})
+
+
+def test_inputs_that_are_no_measurement_are_refused() -> None:
+    fleet = _fleet(2)
+    for v, f in ((np.nan, 60.0), (-0.1, 60.0), (1.0, np.nan), (1.0, 0.0), (np.inf, 60.0)):
+        with pytest.raises(ValueError, match="must be magnitudes"):
+            _hold(fleet, 0.01, v=v, f=f)
+    with pytest.raises(ValueError, match="2 DER need voltages"):
+        fleet.step(0.01, np.ones((3, 3)), None, np.full(2, 60.0), np.ones(2))
+    with pytest.raises(ValueError, match="positive step"):
+        fleet.step(0.0, np.ones((2, 3)), None, np.full(2, 60.0), np.ones(2))
+
+
+@pytest.mark.parametrize("dt", [0.01, 0.05, 0.1, 0.5])
+def test_momentary_cessation_and_return_do_not_depend_on_the_step(dt: float) -> None:
+    fleet = _fleet(RT_recovery_s=0.4)
+    _hold(fleet, 0.5, dt=dt)
+    assert _hold(fleet, 0.5, dt=dt, v=0.2).p_pu[0] == 0.0
+    assert _hold(fleet, 0.5, dt=dt).p_pu[0] == 1.0

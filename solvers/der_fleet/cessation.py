@@ -40,18 +40,15 @@ class Cessation:
             self.jump_left[jumped] = self.jump[jumped]
         ceasing = self._ceasing(mode)
         self.asked_for = np.where(ceasing, self.asked_for + dt_s, 0.0)
-        jump_over = np.clip(self.jump_left, 0.0, dt_s)  # of this step spent in cessation after a jump
-        self.jump_left -= jump_over
+        after_jump = np.clip(self.jump_left, 0.0, dt_s)  # the part of this step that is spent in cessation after a jump
+        self.jump_left -= after_jump
         off = (ceasing & (self.asked_for >= self._response(mode) - ROUNDING)) | (self.jump_left > 0.0)
-        if mode is None or not ceasing.any():
-            self.asked_for[:] = 0.0
         rise = np.full_like(self.share, np.inf)
-        np.divide(dt_s - jump_over, self.recovery, out=rise, where=self.recovery > 0.0)
+        np.divide(dt_s - after_jump, self.recovery, out=rise, where=self.recovery > 0.0)
+        start = np.where(after_jump > 0.0, 0.0, self.share)
         # While cessation is asked for but not yet due, the output stays what it was.
-        kept = np.where(ceasing, self.share, np.minimum(self.share + rise, 1.0))
-        kept[jump_over > 0.0] = np.minimum(rise, 1.0)[jump_over > 0.0]
-        self.share = np.where(off, 0.0, kept)
-        self._idle = bool((self.share >= 1.0).all()) and not ceasing.any() and not (self.jump_left > 0.0).any()
+        self.share = np.where(off, 0.0, np.where(ceasing, start, np.minimum(start + rise, 1.0)))
+        self._idle = bool((self.share >= 1.0).all()) and not ceasing.any()
         return None if self._idle else self.share
 
     def _ceasing(self, mode: Codes | None) -> Booleans:

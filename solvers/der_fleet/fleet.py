@@ -120,7 +120,15 @@ class DerFleet:
         deviation [deg] of the phases' angles from the nominal ones in a frame that turns with the frequency, None: no
         jumps; `frequency_hz` (n,) [Hz]; `available_pu` (n,) [pu of rating] what the source can give (PV) or is asked
         for (battery; negative: charging).
+
+        Raises ValueError where a shape is wrong, the step is not positive or a voltage or frequency is no number.
         """
+        n = self.settings.n
+        if voltage_pu.shape != (n, 3) or frequency_hz.shape != (n,) or available_pu.shape != (n,) or not dt_s > 0.0:
+            raise ValueError(
+                f"{n} DER need voltages ({n}, 3), frequencies and powers ({n},) and a positive step, got "
+                f"{voltage_pu.shape}, {frequency_hz.shape}, {available_pu.shape} and {dt_s} s"
+            )
         flags = self.settings.flags
         measured = measure(voltage_pu, angle_deg, frequency_hz, flags["three_phase"], flags["phase_to_phase"])
         asked = self.ride_through.step(measured)

@@ -30,7 +30,7 @@ def measure(
 
     `voltage_pu` (n, 3) [pu of nominal]; a single-phase unit uses column 0. `angle_deg` (n, 3) [deg] is the deviation
     from the nominal 0, -120, 120, None for none. Where `phase_to_phase` (n,) is true the three phase-to-phase
-    voltages apply as well (a unit that is connected to them).
+    voltages apply as well (a unit that is connected to them). Raises ValueError for what is no magnitude or frequency.
     """
     if not three_phase.all():
         voltage_pu = np.where(three_phase[:, None], voltage_pu, voltage_pu[:, :1])
@@ -44,16 +44,14 @@ def measure(
     np.clip(mean, low, high, out=mean)
     if phase_to_phase.any():
         _include_phase_to_phase(low, high, voltage_pu, angle_deg, phase_to_phase & three_phase)
-    return Measured(
-        low,
-        high,
-        mean,
-        frequency_hz,
-        float(low.min()),
-        float(high.max()),
-        float(frequency_hz.min()),
-        float(frequency_hz.max()),
-    )
+    lowest, highest = float(low.min()), float(high.max())
+    slowest, fastest = float(frequency_hz.min()), float(frequency_hz.max())
+    if not (0.0 <= lowest <= highest < np.inf and 0.0 < slowest <= fastest < np.inf):  # NaN fails as well
+        raise ValueError(
+            f"voltages must be magnitudes and frequencies positive, got {lowest:g} to {highest:g} pu and {slowest:g} "
+            f"to {fastest:g} Hz; look for NaN in what drives the fleet"
+        )
+    return Measured(low, high, mean, frequency_hz, lowest, highest, slowest, fastest)
 
 
 def _include_phase_to_phase(
