@@ -18,6 +18,7 @@ from runs.bench1547.wave import Wave
 from solvers import ieee1547_tables as tables
 
 FRACTION = tables.ENTER_SERVICE_FRACTION
+EXPORT = 0.002  #: [pu] of active power from which the device is seen to export
 WAIT = 60.0  #: [s] at least, to see that nothing is exported (steps e and h)
 EXCURSION = 0.1  #: [s] of step i
 PATIENCE = 60.0  #: [s] after delay and ramp, for the device to reach its rated power
@@ -128,7 +129,7 @@ def _check(plan: Plan, trial: Trial, start: float, off: float, on: float) -> Cal
         early = trace.within(0.0, start)
         yield Finding("active power before the criteria hold", "pu", _most(trace, early), high=CEASED_P, end=start)
         entering = trace.within(start, off)
-        exporting = np.flatnonzero(trace.p[entering] > CEASED_P)
+        exporting = np.flatnonzero(trace.p[entering] > EXPORT)
         first = float(trace.time[entering][exporting[0]] - start) if len(exporting) else np.inf
         longest = trial.random * (1.0 + MARGIN * 0.01) + time_accuracy(0.0) * MARGIN if trial.random else PATIENCE
         # the step in which export begins counts from its start: before it nothing was seen

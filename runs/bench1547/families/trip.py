@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from runs.bench1547.criteria import CEASED_P, MARGIN, Finding, ceased_after, time_accuracy
+from runs.bench1547.criteria import CEASED_P, MARGIN, Finding, ceased_after, energized, time_accuracy
 from runs.bench1547.device import Settings
 from runs.bench1547.sequence import REPEATS, Case
 from runs.bench1547.stand import Trace
@@ -82,9 +82,9 @@ def trip_cases(
 def _must_trip(start: float, end: float, first: float, latest: float) -> Callable[[Trace], Sequence[Finding]]:
     def check(trace: Trace) -> Sequence[Finding]:
         clearing = ceased_after(trace, start, end)
-        # ceased early means momentary cessation or an early trip, which the short pulse tells apart: all that is
-        # known of the clearing time then is that it is no longer than the pulse after which the device stays out
-        known = clearing >= first
+        # ceased early means momentary cessation, no power by droop, or an early trip, which the short pulse tells: all
+        # that is known of the clearing time then is that it is no longer than the pulse that the device stays out after
+        known = clearing >= first and bool(energized(trace)[trace.at(start)])
         back = trace.within(end, end + AFTER)
         stays_out = float(np.abs(trace.p[back]).max())
         return [
