@@ -49,10 +49,25 @@ def waveforms(rng: np.random.Generator, end: float, dt: float) -> tuple[np.ndarr
     return time, volts, hertz
 
 
-@pytest.mark.timeout(300)
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(seed=st.integers(0, 2**32 - 1), long=st.booleans(), accuracy=st.sampled_from(["exact", "table 3"]))
+cases = given(seed=st.integers(0, 2**32 - 1), long=st.booleans(), accuracy=st.sampled_from(["exact", "table 3"]))
+
+
+@settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@cases
 def test_the_sound_model_never_fails(seed: int, long: bool, accuracy: str) -> None:
+    check(seed, long=long, accuracy=accuracy)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@cases
+def test_the_sound_model_never_fails_on_many(seed: int, long: bool, accuracy: str) -> None:
+    check(seed, long=long, accuracy=accuracy)
+
+
+def check(seed: int, *, long: bool, accuracy: str) -> None:
+    """Judge the model's answers to one lot of waveforms."""
     rng = np.random.default_rng(seed)
     end, dt = (400.0, 0.1) if long else (30.0, rng.choice([0.005, 0.01, 0.02]))
     time, volts, hertz = waveforms(rng, end, dt)

@@ -8,6 +8,9 @@ _VALUES = {(row.quantity, row.state): row for row in tables.ACCURACY}
 _VOLTAGE_WINDOW = 10 / tables.NOMINAL_FREQUENCY  #: [s], 10 cycles: what lasts shorter is measured as a transient
 _FREQUENCY_WINDOW = 60 / tables.NOMINAL_FREQUENCY  #: [s], 60 cycles
 
+BAND = 1.5  #: 1547.1's pass bands: one and a half times the accuracy, of input and output
+EXACT_BAND = 0.02  #: [pu] granted to exact traces: a control may read the power before or after its limits
+
 
 def voltage(lasted: float | None) -> float:
     """Accuracy of a voltage [pu] that lasted [s]; None: long."""
@@ -30,3 +33,8 @@ def time(duration: float) -> float:
 def power() -> float:
     """Accuracy of active and reactive power [pu of the apparent-power rating]."""
     return _VALUES["active_power", "steady"].value
+
+
+def control_band(*, exact: bool) -> float:
+    """By how much a controlled power may be off [pu]: 1547.1's pass band, one and a half times the accuracy."""
+    return EXACT_BAND if exact else BAND * power()

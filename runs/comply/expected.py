@@ -11,7 +11,7 @@ from solvers import ieee1547_tables as tables
 
 
 def expected_share(op: Operation, before: int, picked: NDArray[np.int64]) -> Array:
-    """The share of the active power before, at samples `picked` (n,); droop, volt-watt and limits take some."""
+    """The share (n,) of the active power before that droop, volt-watt, source and limits leave at samples `picked` (n,)."""
     trace, held = op.path.trace, op.path.held
     share = np.ones(picked.size)
     if trace.active is None:
@@ -31,14 +31,23 @@ def expected_share(op: Operation, before: int, picked: NDArray[np.int64]) -> Arr
     return share
 
 
-def droop_acted(op: Operation, start: float, end: float) -> bool:
-    """Whether frequency was beyond the droop's deadband between `start` and `end` [s], or acted on until then."""
-    held, time = op.path.held, op.path.trace.time
-    if held.switched("FD_enabled") is False:
-        return False
-    first, stop = np.searchsorted(time, [start - 2.0 * held.number("FD_response_s"), end])
-    offset = op.path.trace.frequency[first : stop + 1] - tables.NOMINAL_FREQUENCY
-    return bool((offset > held.number("FD_dbOF_Hz")).any() or (-offset > held.number("FD_dbUF_Hz")).any())
+def control_acted(op: Operation, start: float, end: float) -> str | None:
+    """The control of active power that acted between `start` and `end` [s], or whose effect may have lasted until then.
+
+    Droop counts from the output at the moment when frequency left the deadband, which may have been away; volt-watt lets
+    go as slowly as it takes hold. So restoring does not bound what they leave of the output.
+    """
+    held, trace = op.path.held, op.path.trace
+    if held.switched("FD_enabled") is not False:
+        first, stop = np.searchsorted(trace.time, [start - 2.0 * held.number("FD_response_s"), end])
+        offset = trace.frequency[first : stop + 1] - tables.NOMINAL_FREQUENCY
+        if (offset > held.number("FD_dbOF_Hz")).any() or (-offset > held.number("FD_dbUF_Hz")).any():
+            return "frequency left the droop's deadband"
+    if held.switched("VW_enabled"):
+        first, stop = np.searchsorted(trace.time, [start - 2.0 * held.number("VW_response_s"), end])
+        if (trace.highest[first : stop + 1] > held.number("VW_V1_pu")).any():
+            return "voltage reached the volt-watt curve"
+    return None
 
 
 def _recent_most(op: Operation, picked: NDArray[np.int64]) -> Array:

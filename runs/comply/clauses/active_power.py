@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from runs.comply import accuracy
 from runs.comply.clauses._finding import finding
 from runs.comply.clauses.reactive_power import in_normal_operation
 from runs.comply.expected import volt_watt
@@ -13,8 +14,6 @@ from runs.comply.path import TOLERANCE
 from runs.comply.spans import spans
 from runs.comply.verdict import Finding, Result
 from solvers import ieee1547_tables as tables
-
-_BAND = 1.5  #: 1547.1's pass bands: one and a half times the accuracy, of input and output
 
 
 def judge(op: Operation) -> list[Finding]:
@@ -39,11 +38,11 @@ def _volt_watt(op: Operation) -> Finding:
     if op.tolerance > response / 2.0:
         return say("not checkable", f"a sample every {op.tolerance:g} s is too coarse for {response:g} s")
     exact = held.accuracy == "exact"
-    high = volt_watt(op, trace.lowest - (0.0 if exact else _BAND * 0.01))
+    high = volt_watt(op, trace.lowest - (0.0 if exact else accuracy.BAND * accuracy.voltage(None)))
     found = follow(op, Target(np.full(high.size, -np.inf), high), trace.active, response, in_normal_operation(op))
     if found is None or volt_watt(op, np.array([trace.highest.max()]))[0] >= 1.0 - TOLERANCE:
         return say("not exercised", "voltage did not reach the curve for long enough")
-    band = 0.01 if exact else _BAND * 0.05
+    band = accuracy.control_band(exact=exact)
     result: Result = "fail" if found.excess > band else "pass"
     explanation = f"at worst {found.measured:.3f} pu at {found.time:g} s, where at most {found.high:.3f} pu was allowed"
     return say(result, explanation, fault="did not follow its control function", margin_pu=band - found.excess)
@@ -70,7 +69,7 @@ def _droop(op: Operation) -> Finding:
         return say("not checkable", f"a sample every {op.tolerance:g} s is too coarse for {response:g} s")
     nominal = tables.NOMINAL_FREQUENCY
     exact = held.accuracy == "exact"
-    read = 0.0 if exact else _BAND * 0.010
+    read = 0.0 if exact else accuracy.BAND * accuracy.frequency(None)
     over = trace.frequency - nominal - number("FD_dbOF_Hz")
     under = nominal - number("FD_dbUF_Hz") - trace.frequency
     away = (over > TOLERANCE) | ((under > TOLERANCE) if trace.available is not None else False)
@@ -93,6 +92,6 @@ def _droop(op: Operation) -> Finding:
     found = follow(op, Target(low, high), trace.active, response, fit)
     if found is None:
         return say("not exercised", f"frequency did not stay beyond the deadband for {response:g} s in normal service")
-    band = 0.01 if exact else _BAND * 0.05
+    band = accuracy.control_band(exact=exact)
     result: Result = "fail" if found.excess > band else "pass"
     return say(result, found.told, fault="did not follow its control function", margin_pu=band - found.excess)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from runs.comply import accuracy
 from runs.comply.clauses._finding import NO_OUTPUT, finding
 from runs.comply.following import Target, follow
 from runs.comply.operation import Operation
@@ -73,7 +74,7 @@ def _limit(op: Operation) -> Finding:
     found = follow(op, Target(np.full(limit.size, -np.inf), limit), trace.active, response, ~op.ceased, residue=0.0)
     if found is None or limit.min() >= 1.0 - TOLERANCE:
         return say("not exercised", "no limit below rating for long enough")
-    band = 0.01 if op.path.held.accuracy == "exact" else 0.05
+    band = accuracy.control_band(exact=op.path.held.accuracy == "exact")
     result: Result = "fail" if found.excess > band else "pass"
     explanation = f"{found.measured:.3f} pu at {found.time:g} s where at most {found.high:.3f} pu was allowed"
     return say(result, explanation, fault="did not obey", margin_pu=band - found.excess)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from runs.comply import accuracy
 from runs.comply.clauses._finding import finding
 from runs.comply.following import Following, Target, follow
 from runs.comply.operation import Operation
@@ -20,7 +21,6 @@ _MODES: tuple[tuple[str, ReactiveMode, str, str], ...] = (
     ("5.3.4", "watt_var", "Watt-var", "WV_response_s"),
     ("5.3.5", "constant_reactive_power", "Constant reactive power", "Q_response_s"),
 )
-_BAND = 1.5  #: 1547.1's pass bands: one and a half times the accuracy, of input and output
 
 
 def judge(op: Operation) -> list[Finding]:
@@ -60,7 +60,7 @@ def _mode(
         return say("not checkable", "with an autonomous reference the curve hangs on voltage before the trace"), None
     if op.tolerance > limit / 2.0:
         return say("not checkable", f"a sample every {op.tolerance:g} s is too coarse for {limit:g} s"), None
-    band = 0.01 if held.accuracy == "exact" else _BAND * 0.05
+    band = accuracy.control_band(exact=held.accuracy == "exact")
     eligible = in_normal_operation(op) & (np.abs(trace.active) >= 0.2)
     found = follow(op, _target(op, mode), trace.reactive, limit, eligible)
     if found is None:
@@ -88,13 +88,13 @@ def _target(op: Operation, mode: ReactiveMode) -> Target:
     """The reactive power asked for, over the accuracy of what the curve reads."""
     trace, number = op.path.trace, op.path.held.number
     exact = op.path.held.accuracy == "exact"
-    read = 0.0 if exact else _BAND * 0.05
+    read = 0.0 if exact else accuracy.BAND * accuracy.power()
     assert trace.active is not None
     if mode == "volt_var":
         shift = number("VV_Vref_pu") - 1.0
         volts = [number(f"VV_V{i}_pu") + shift for i in range(1, 5)]
         vars_ = [number(f"VV_Q{i}_pu") for i in range(1, 5)]
-        read = 0.0 if exact else _BAND * 0.01
+        read = 0.0 if exact else accuracy.BAND * accuracy.voltage(None)
         # The curve falls with voltage; which of unequal phases it reads is the maker's choice.
         return Target(np.interp(trace.highest + read, volts, vars_), np.interp(trace.lowest - read, volts, vars_))
     if mode == "constant_reactive_power":

@@ -8,7 +8,7 @@ import numpy as np
 
 from runs.comply.clauses._finding import NO_OUTPUT, finding, summed_up
 from runs.comply.clauses.shall_trip import coarse
-from runs.comply.expected import droop_acted, expected_share
+from runs.comply.expected import control_acted, expected_share
 from runs.comply.operation import Operation, Outage
 from runs.comply.path import TOLERANCE, Visit
 from runs.comply.verdict import Fault, Finding, Result
@@ -384,10 +384,10 @@ def _one_return(op: Operation, before: Visit, visit: Visit, say: object) -> Find
     late = op.late(elapsed, limit) if reached.size else "yes"
     results: dict[str, Result] = {"no": "pass", "perhaps": "indeterminate", "yes": "fail"}
     warnings = coarse(op, limit)
-    if late == "yes" and droop_acted(op, before.start, moment):
-        # Droop counts from the output at the moment when frequency left the deadband, which may have been away.
+    acted = control_acted(op, before.start, moment) if late == "yes" else None
+    if acted is not None:
         late = "perhaps"
-        warnings.append("frequency left the droop's deadband meanwhile: what droop leaves of the output is not known")
+        warnings.append(f"{acted} meanwhile: how much output that leaves is not known")
     index = min(int(np.searchsorted(trace.time, visit.start + limit)), trace.time.size - 1)
     return say(  # type: ignore[no-any-return]
         results[late],
