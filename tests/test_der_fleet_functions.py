@@ -193,6 +193,12 @@ def test_battery_runs_empty_and_full() -> None:
     assert fleet.batteries.charge == pytest.approx([0.0, 1.0])
 
 
+def test_charging_loses_energy_and_discharging_does_not() -> None:
+    fleet = _fleet(2, battery=True, storage_h=0.1, storage_efficiency=0.8)
+    _hold(fleet, 36.0, dt=1.0, p=[1.0, -1.0])
+    assert fleet.batteries.charge == pytest.approx([0.4, 0.58])
+
+
 # --- Cessation and return ----------------------------------------------------------------------------------------
 
 
@@ -234,6 +240,29 @@ def test_the_worst_phase_decides_and_a_single_phase_unit_sees_its_own() -> None:
     assert output.tripped.tolist() == [True, False]
     fleet = _fleet(2, category="I", three_phase=[True, False])
     assert _hold(fleet, 0.2, v=[1.25, 1.0, 1.0]).tripped.tolist() == [True, True]
+
+
+@pytest.mark.parametrize("phase", [0, 1, 2])
+@pytest.mark.parametrize(("level", "element"), [(0.4, "UV2"), (1.25, "OV2")])
+def test_any_one_phase_trips(phase: int, level: float, element: str) -> None:
+    voltage = [1.0, 1.0, 1.0]
+    voltage[phase] = level
+    output = _hold(_fleet(category="I"), 0.2, v=voltage)
+    assert ELEMENTS[output.element[0]] == element
+
+
+@pytest.mark.parametrize(
+    ("voltage", "frequency", "mode"),
+    [
+        ([0.4, 1.15, 1.0], 60.0, Mode.CEASE_TO_ENERGIZE),  # below 0.50 pu and permissive above 1.10 pu
+        ([0.8, 1.15, 1.0], 60.0, Mode.PERMISSIVE),  # mandatory below, permissive above
+        ([0.8, 1.25, 1.0], 60.0, Mode.CEASE_TO_ENERGIZE),
+        ([0.6, 0.6, 0.6], 58.7, Mode.PERMISSIVE),  # frequency asks for mandatory operation
+        ([0.8, 0.8, 0.8], 62.1, Mode.MANDATORY),  # frequency asks for nothing
+    ],
+)
+def test_of_several_modes_the_gravest_holds(voltage: list[float], frequency: float, mode: Mode) -> None:
+    assert _hold(_fleet(category="I"), 0.01, v=voltage, f=frequency).mode[0] == mode
 
 
 def test_phase_to_phase_voltage_counts_where_it_applies() -> None:
@@ -297,6 +326,15 @@ def test_ride_through_times_add_up_within_a_set() -> None:
     _hold(fleet, 0.5, v=0.75)
     _hold(fleet, 20.0, dt=0.1)
     assert not _hold(fleet, 0.5, v=0.75).tripped[0]
+
+
+def test_a_short_dip_starts_the_gap_between_sets_anew() -> None:
+    fleet = _fleet(category="I", may_trip="at_once")
+    _hold(fleet, 0.5, v=0.75)
+    for _ in range(2):
+        _hold(fleet, 15.0, dt=0.1)
+        _hold(fleet, 0.01, v=0.8)
+    assert _hold(fleet, 0.5, v=0.75).tripped[0]
 
 
 @pytest.mark.parametrize("dt", [0.001, 0.01, 0.1])

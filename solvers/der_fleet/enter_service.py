@@ -38,11 +38,11 @@ class EnterService:
         for name in ("out", "cap", "waited", "occasion", "drawn", "reentered", "_all_in"):
             setattr(self, name, getattr(other, name))
 
-    def trip(self, which: Booleans, offset: Floats) -> None:
-        """Put `which` (n,), in service till now, out of service, `offset` (n,) [s] after the coming step's start."""
+    def trip(self, which: Booleans) -> None:
+        """Put `which` (n,), in service till now, out of service, before the step."""
         self.out |= which
         self.cap[which] = 0.0
-        self.waited[which] = -offset[which]  # the step before the moment is no waiting
+        self.waited[which] = 0.0
         self._draw(np.flatnonzero(which))
         self._all_in = False
 
@@ -68,7 +68,6 @@ class EnterService:
         if entering.any():
             self.reentered[entering] = time_s + dt_s - rest[entering]
             self.out &= ~entering
-            self.waited[entering] = 0.0
         rising = ~self.out & (self.cap < 1.0)
         rise = np.where(self.randomised, 1.0, rest / self.ramp)
         self.cap = np.where(rising, np.minimum(self.cap + rise, 1.0), self.cap)

@@ -196,7 +196,7 @@ class DerFleet:
             return
         self._element[tripping] = element[tripping]
         self._trip_time[tripping] = self.time_s + offset[tripping]
-        self.enter_service.trip(tripping, offset)
+        self.enter_service.trip(tripping)
 
     def _power(
         self, dt_s: float, measured: Measured, available_pu: Floats, share: Floats | None, cap: Floats | None
