@@ -391,6 +391,7 @@ def test_fleet_passes_category_iii(family):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("category", tables.ABNORMAL_CATEGORIES)
 @pytest.mark.parametrize("normal", tables.NORMAL_CATEGORIES)
 def test_fleet_passes_the_whole_bench(category, normal):
@@ -414,6 +415,23 @@ def test_fleet_passes_the_whole_bench(category, normal):
 def test_a_device_that_cannot_be_tested_is_refused_with_a_reason(entry, message):
     with pytest.raises(ConfigError, match=message):
         load_device(entry)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda: (float("nan"), 0.0), "gave no finite power"),
+        (lambda: 1.0, "its step raised TypeError"),
+        (lambda: {}["P"], "its step raised KeyError"),
+    ],
+)
+def test_a_device_that_breaks_is_named_as_the_cause(answer, message):
+    class Broken(inverters.Inverter):
+        def step(self, *inputs):
+            return answer()
+
+    with pytest.raises(ConfigError, match=message):
+        run(Broken, "phase_angle/phase_a")
 
 
 def test_opender_missing_is_one_clear_message(monkeypatch):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 
 import numpy as np
 
+from cosim.errors import ConfigError
 from runs.bench1547.device import Array, Bank, Maker, Settings
 from runs.bench1547.wave import ANGLE, AVAILABLE, FREQUENCY, VOLTAGE, Wave
 
@@ -53,7 +55,10 @@ class Job:
 
 
 def record(make: Maker, jobs: Sequence[Job], dt: float, progress: Callable[[int], None] | None = None) -> list[Trace]:
-    """Play every job; traces in the order of `jobs`. `dt` [s] is the fine step; `progress` hears of finished jobs."""
+    """Play every job; traces in the order of `jobs`. `dt` [s] is the fine step; `progress` hears of finished jobs.
+
+    Raises `ConfigError` where a device raises or gives what is no power.
+    """
     traces: dict[int, Trace] = {}
     probe = make(1)
     for members in _groups([job.wave.end for job in jobs], probe.together):
@@ -115,19 +120,43 @@ def _play(bank: Bank, jobs: Sequence[Job], dt: float) -> Iterator[Trace]:
     )
     changed = np.ones(len(jobs), dtype=np.bool_)
     p, q = np.empty((len(ends), len(jobs))), np.empty((len(ends), len(jobs)))
-    bank.restart([job.settings for job in jobs], in_service=np.array([job.in_service for job in jobs]))
+    with _blamed_on_device("restart", 0.0):
+        bank.restart([job.settings for job in jobs], in_service=np.array([job.in_service for job in jobs]))
     phases = bank.phases
     for k, (end, step) in enumerate(zip(ends, steps, strict=True)):
         while changes and changes[0][0] <= end - step + 1e-9:
             _, member, settings = changes.pop(0)
             changed[member] &= _change(bank, member, settings)
         now = inputs[:, k]
-        p[k], q[k] = bank.step(
-            float(step), now[:, VOLTAGE][:, :phases], now[:, ANGLE][:, :phases], now[:, FREQUENCY], now[:, AVAILABLE]
+        with _blamed_on_device("step", end):
+            p[k], q[k] = bank.step(
+                float(step),
+                now[:, VOLTAGE][:, :phases],
+                now[:, ANGLE][:, :phases],
+                now[:, FREQUENCY],
+                now[:, AVAILABLE],
+            )
+    wrong = np.flatnonzero(~np.isfinite(p + q).all(axis=1))
+    if len(wrong):
+        raise ConfigError(
+            "device", f"gave no finite power {ends[wrong[0]]:.3f} s into a test", "step must return (P, Q) in per unit."
         )
     for member, job in enumerate(jobs):
         whole = Trace(ends, steps, inputs[member], p[:, member], q[:, member], bool(changed[member]))
         yield whole.until(job.wave.end)
+
+
+@contextmanager
+def _blamed_on_device(method: str, time: float) -> Iterator[None]:
+    """Whatever a device raises is its author's to mend, and is told as such."""
+    try:
+        yield
+    except Exception as error:
+        raise ConfigError(
+            "device",
+            f"its {method} raised {type(error).__name__} {time:.3f} s into a test: {error}",
+            "Correct the device; runs/bench1547/device.py says what it gets and gives.",
+        ) from error
 
 
 def _change(bank: Bank, member: int, settings: Settings) -> bool:
