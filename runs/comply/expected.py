@@ -11,7 +11,7 @@ from solvers import ieee1547_tables as tables
 
 
 def expected_share(op: Operation, before: int, picked: NDArray[np.int64]) -> Array:
-    """The share (n,) of the active power before that droop, volt-watt, source and limits leave at samples `picked` (n,)."""
+    """The share (n,) of the active power before that droop, volt-watt, source and limits leave at `picked` (n,)."""
     trace, held = op.path.trace, op.path.held
     share = np.ones(picked.size)
     if trace.active is None:
@@ -34,8 +34,8 @@ def expected_share(op: Operation, before: int, picked: NDArray[np.int64]) -> Arr
 def control_acted(op: Operation, start: float, end: float) -> str | None:
     """The control of active power that acted between `start` and `end` [s], or whose effect may have lasted until then.
 
-    Droop counts from the output at the moment when frequency left the deadband, which may have been away; volt-watt lets
-    go as slowly as it takes hold. So restoring does not bound what they leave of the output.
+    Droop counts from the output at the moment when frequency left the deadband, which may have been away; volt-watt
+    lets go as slowly as it takes hold. So restoring does not bound what they leave of the output.
     """
     held, trace = op.path.held, op.path.trace
     if held.switched("FD_enabled") is not False:

@@ -275,6 +275,11 @@ def _current(op: Operation, clause: str, title: str, visit: Visit) -> Finding | 
     missing = float(ratio[worst]) - limit.value
     band = 0.01 if op.path.held.accuracy == "exact" else 0.05
     result: Result = "pass" if missing >= -0.01 else "indeterminate" if missing >= -band else "fail"
+    warnings = []
+    acted = control_acted(op, visit.start, float(trace.time[picked[worst]])) if result == "fail" else None
+    if acted is not None:
+        result = "indeterminate"
+        warnings.append(f"{acted} meanwhile: how much output that leaves is not known")
     return finding(
         clause,
         title,
@@ -284,6 +289,7 @@ def _current(op: Operation, clause: str, title: str, visit: Visit) -> Finding | 
         f"{100 * float(ratio[worst]):.0f} % at {trace.time[picked[worst]]:g} s",
         fault="too little current",
         margin_pu=missing,
+        warnings=warnings,
         evidence={"onset_s": visit.start, "before": op.state(reference), "during": op.state(int(picked[worst]))},
     )
 
