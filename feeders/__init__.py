@@ -1,0 +1,1 @@
+"""Grid models: published tables, loaders, builders of homes, weather and demand tables."""

@@ -1,4 +1,4 @@
-"""The command line: `cosim run|validate|wire|compare|report|list|schema|replay`.
+"""The command line: `cosim run|validate|wire|compare|report|list|schema|replay|respond|comply|bench1547`.
 
 Exit codes: 0 good; 1 the run failed or cannot be trusted; 2 the input was wrong; 130 interrupted. Results go to
 standard output, progress and errors to standard error; `--json` prints one object. Imports are late, so that
@@ -17,6 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from runs.bench1547.command import register as register_bench1547
+from runs.comply.command import register as register_comply
+from runs.respond import register as register_respond
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -181,6 +185,10 @@ def replay(folder: RunFolder, out: Out = None, overwrite: Overwrite = False, as_
         raise typer.Exit(1)
 
 
+for _register in (register_respond, register_comply, register_bench1547):
+    _register(app)
+
+
 def _print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
@@ -217,8 +225,8 @@ def main() -> None:
         _complain(str(error))
         sys.exit(error.exit_code)
     except typer.TyperException as error:  # a wrong command or option
-        message = getattr(error, "format_message", lambda: str(error))()
-        _complain(f"{message.rstrip(".")}. See `cosim --help`.")
+        message = error.format_message() if hasattr(error, "format_message") else str(error)
+        _complain(f"{message.removesuffix('.')}. See `cosim --help`.")
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
         _complain("interrupted; every process of the run was ended")

@@ -54,8 +54,8 @@ def whole_reference() -> str:
             lines += _section(f"`{kind}`", item.Config.model_json_schema(), inspect.getdoc(item) or "", "###")
     lines += ["", "## Perturbations", ""]
     for kind in perturbation_kinds():
-        item = perturbation_class(kind)
-        lines += _section(f"`{kind}`", item.model_json_schema(), inspect.getdoc(item) or "", "###")
+        found = perturbation_class(kind)
+        lines += _section(f"`{kind}`", found.model_json_schema(), inspect.getdoc(found) or "", "###")
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -95,18 +95,18 @@ def _type(entry: dict[str, Any]) -> str:
     if "anyOf" in entry:
         return " or ".join(dict.fromkeys(_type(option) for option in entry["anyOf"] if option.get("type") != "null"))
     if "$ref" in entry:
-        return entry["$ref"].rsplit("/", 1)[-1]
+        return str(entry["$ref"]).rsplit("/", 1)[-1]
     if "enum" in entry:
         return ", ".join(f"`{value}`" for value in entry["enum"])
     if "const" in entry:
         return f"`{entry['const']}`"
-    kind = entry.get("type", "any")
+    kind = str(entry.get("type", "any"))
     if entry.get("format") == "duration with unit":
         kind = "duration"
     elif "unit" in entry:
         kind = f"number [{entry['unit']}]"
     elif kind == "array":
-        items = entry.get("items") or next(iter(entry.get("prefixItems", ())), {})
+        items: dict[str, Any] = entry.get("items") or next(iter(entry.get("prefixItems", ())), {})
         kind = f"list of {_type(items)}" if items else "list"
     bounds = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
     words = [f"{word} {entry[key]:g}" for key, word in bounds.items() if isinstance(entry.get(key), int | float)]

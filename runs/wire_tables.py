@@ -20,14 +20,17 @@ def print_federation(federation: Federation, console: Console) -> None:
     start, duration, step = federation.start, format_duration(federation.duration), format_duration(federation.step)
     console.print(f"{federation.scenario}: from {start}, {duration} in steps of {step}, seed {federation.seed}")
     federates = Table("slot", "federate", "kind", "process", "step", "repeats", title="Federates", title_justify="left")
-    ports = Table(Column("port", no_wrap=True), "direction", "unit", "shape", "what it is", title="Ports", title_justify="left")
+    ports = Table(
+        Column("port", no_wrap=True), "direction", "unit", "shape", "what it is", title="Ports", title_justify="left"
+    )
     for spec in federation.federates:
         federate = federation.build(spec)
         repeats = "" if spec.group is None else f"in group {spec.group}"
         federates.add_row(str(spec.slot), spec.name, Path(spec.kind).name, spec.process, _step(federate), repeats)
         for port in federate.ports():
             ports.add_row(f"{spec.name}.{port.name}", port.direction, port.unit, _shape(port), port.title)
-    links = Table(Column("from", no_wrap=True), Column("to", no_wrap=True), "gain", "when", "tolerance", title="Links", title_justify="left")
+    ends = (Column("from", no_wrap=True), Column("to", no_wrap=True))
+    links = Table(*ends, "gain", "when", "tolerance", title="Links", title_justify="left")
     for link in federation.links:
         when = "last value" if link.lagged else "same time"
         tolerance = "" if link.tolerance is None else f"{link.tolerance:g}"

@@ -1,0 +1,1 @@
+"""Numerics on arrays: no HELICS, no files, no clocks."""
