@@ -101,3 +101,14 @@ def test_replay_refuses_a_missing_model(tmp_path: Path) -> None:
     (tmp_path / "follower.py").unlink()
     with pytest.raises(ResultsError, match=r"follower\.py"):
         replay(old.folder, tmp_path / "replayed")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_a_hundred_runs_in_a_row_are_all_good(tmp_path: Path) -> None:
+    """Races at the start and the end of a federation show in one run of some tens."""
+    entry = {**talkers(), "horizon": {"start": "2014-01-16 00:00", "duration": "10 min"}}
+    scenario = from_mapping(entry, MODELS)
+    runs = [cosim.run(scenario, tmp_path / f"run_{number}") for number in range(100)]
+    assert [run.verdict.fault for run in runs if not run.trustworthy] == []
+    assert len({run.manifest["digest"] for run in runs}) == 1
