@@ -25,7 +25,7 @@ BALANCE_LIMIT = 1e-5  #: [MW] of the power flow's error, which stops far below i
 
 
 class OpendssFeeder(Federate):
-    """A feeder in OpenDSS: published spot loads times `spot_load_scale`, under the head's voltage.
+    """A feeder in OpenDSS: published spot loads times `load_scale`, under the head's voltage.
 
     Its step may be repeated with another head voltage, which is what coupling iterated to a tolerance
     needs. Automatic regulators are the only state: each solve starts from the taps of the last
@@ -61,7 +61,7 @@ class OpendssFeeder(Federate):
         title = "voltage at the head, positive sequence"
         ports = [
             Port("head_voltage", "pu", "in", title, initial=1.0, is_complex=True),
-            Port("spot_load_scale", "1", "in", "factor on the spot loads", initial=1.0),
+            Port("load_scale", "1", "in", "factor on the spot loads", initial=1.0),
             Port("power", "MVA", "out", "power drawn at the feeder's head", {"phase": tuple(PHASES)}, is_complex=True),
             Port("node_voltage", "pu", "out", f"voltage of {self._feeder.name}", nodes),
             Port("losses", "MW", "out", "losses of lines, transformers and regulators"),
@@ -84,7 +84,7 @@ class OpendssFeeder(Federate):
         try:
             solution = self._model.solve(
                 complex(inputs.values["head_voltage"]),
-                float(np.real(inputs.values["spot_load_scale"])),
+                float(np.real(inputs.values["load_scale"])),
                 self._model.published_taps() if self._committed is None else self._committed.taps,
             )
         except OpenDssError as error:

@@ -172,7 +172,7 @@ def started(**config) -> OpendssFeeder:
 
 
 def outputs(federate: OpendssFeeder, minute: int, head: complex, scale: float = 1.0) -> dict[str, np.ndarray]:
-    inputs = {"head_voltage": np.array(head), "spot_load_scale": np.array(scale)}
+    inputs = {"head_voltage": np.array(head), "load_scale": np.array(scale)}
     values = federate.solve(minute * MIN, Exchange(inputs)).values
     for port in federate.ports():
         if port.direction == "out":
