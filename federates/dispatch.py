@@ -1,9 +1,9 @@
 """The system operator's dispatch: set-points and prices, every interval, for the hours ahead.
 
 At each interval the operator forecasts the load of every bus, solves `solvers/dispatch.py` over the
-look-ahead, sends the first interval's set-points to the generators as messages, and asks feeders for
-demand response where energy is dear. What it knows of the feeders it knows from meter readings, which
-arrive when the communications network delivers them.
+look-ahead, and sends the first interval's decisions as messages: set-points to generators, load shedding
+and storage power to buses. Where energy is dear it asks feeders for demand response. What it knows of
+the feeders it knows from meter readings, which arrive when the communications network delivers them.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ Floats = NDArray[np.float64]
 Energy = Annotated[float, quantity("MWh")]
 
 H = 3600 * 10**9
+LEAST_SHED = 1e-6  #: [MW] less than this is the solver's rounding, not an order
 
 
 class StorageUnit(Settings):
@@ -112,6 +113,12 @@ class Dispatch(Federate):
     once every feeder there has reported (until then the case's). Transmission losses, those of shunts
     included, are the last known ones, spread over the buses in proportion to load. DC lines carry what
     the case says, always.
+
+    Shedding is ordered from each bus that sheds, {"load_shed_MW": x} to "<setpoints_to>/bus <label>" at
+    each interval, and ended there with x = 0, once. What is shed stays in the forecast. The grid can
+    shed the case's load only, not that of feeders, which can be asked for demand response. The net power
+    of the storages at a bus goes there as {"storage_MW": x}, positive into the grid; the operator takes
+    stored energy to follow it.
     """
 
     messaging: ClassVar[Literal["none", "agent", "carrier"]] = "agent"
@@ -144,7 +151,7 @@ class Dispatch(Federate):
         feeders: tuple[FeederAttachment, ...] = ()
         """The feeders whose readings come in; filled in by the wiring."""
         setpoints_to: str = "transmission"
-        """The federate whose generators take the set-points; filled in by the wiring."""
+        """The federate whose generators and buses carry out the dispatch; filled in by the wiring."""
         solve_guard: PositiveDuration = written("2 min")
         """Wall time after which a solve ends the run; it never changes a solution."""
 
@@ -181,6 +188,7 @@ class Dispatch(Federate):
         self._dc_injection = case.dc_injection().real
         self._previous: Floats = np.full(len(case.generators), np.nan)
         self._stored: Floats = np.array([unit.initial for unit in config.storage])
+        self._shedding = np.zeros(len(case.buses), dtype=bool)  # where shedding was ordered last
         self._reading: Floats = np.full(len(config.feeders), np.nan)  # [MW]
         self._read_at: Floats = np.full(len(config.feeders), -np.inf)  # [s]
         self._scales: deque[tuple[float, float]] = deque(maxlen=512)  # [s], [1]: the scale at past dispatches
@@ -217,7 +225,7 @@ class Dispatch(Federate):
             ),
             Port("setpoint", "MW", "out", "active power asked of each generator", generator),
             Port("lmp", "$/MWh", "out", "locational marginal price", bus),
-            Port("load_shed", "MW", "out", "load that the dispatch cannot serve", bus),
+            Port("load_shed", "MW", "out", "load that the dispatch orders to be shed", bus),
             Port("cost", "$/h", "out", "cost of generation, storage cycling and lost load"),
             Port("planned_load", "MW", "out", "load and losses for which the interval was dispatched"),
             Port("dispatch_balance", "MW", "out", "generation + storage + shed - load", limit=1e-3),
@@ -291,12 +299,19 @@ class Dispatch(Federate):
         if self.config.storage:
             values["storage_power"] = solution.discharge[0] - solution.charge[0]
             values["storage_energy"] = self._stored
-        return Exchange(values, [*self._setpoints(time, inputs), *self._requests(time)])
+        messages = [
+            *self._setpoints(time, inputs),
+            *self._shedding_orders(time),
+            *self._storage_orders(time),
+            *self._requests(time),
+        ]
+        return Exchange(values, messages)
 
     def commit(self, time: Time) -> None:
-        """The interval's set-points and stored energy are where the next dispatch starts."""
+        """The interval's set-points, shedding and stored energy are where the next dispatch starts."""
         if self._solution is not None:
             self._previous = self._solution.power[0]
+            self._shedding = self._solution.shed[0] > LEAST_SHED
             self._stored = np.clip(self._solution.energy[0], 0.0, self._network.storages.energy)
             self._held_until[self._dear(time / 1e9)] = (time + self._request_duration) / 1e9
 
@@ -356,6 +371,26 @@ class Dispatch(Federate):
             )
             for position in np.flatnonzero(running).tolist()
         ]
+
+    def _shedding_orders(self, time: Time) -> list[Message]:
+        """One message to each bus where load is to be shed, or was at the last dispatch."""
+        if self._solution is None:
+            return []
+        shed = np.where(self._solution.shed[0] > LEAST_SHED, self._solution.shed[0], 0.0)
+        return self._to_buses(time, "load_shed_MW", np.flatnonzero((shed > 0.0) | self._shedding), shed)
+
+    def _storage_orders(self, time: Time) -> list[Message]:
+        """One message to each bus with storages: what they give together."""
+        if self._solution is None:
+            return []
+        at, given = self._network.storages.bus, self._solution.discharge[0] - self._solution.charge[0]
+        power = np.bincount(at, given, len(self._case.buses)).astype(float)  # of integers without storages
+        return self._to_buses(time, "storage_MW", np.unique(at), power)
+
+    def _to_buses(self, time: Time, order: str, buses: NDArray[np.int64], power: Floats) -> list[Message]:
+        """The `order` [MW] of `power` (n,) for each of `buses`."""
+        source, grid, label = self.context.name, self.config.setpoints_to, self._case.buses.label
+        return [Message(source, f"{grid}/bus {label[bus]}", time, {order: float(power[bus])}) for bus in buses.tolist()]
 
     @property
     def _request_duration(self) -> Time:

@@ -231,6 +231,56 @@ def test_stored_energy_rolls_from_interval_to_interval(tmp_path: Path) -> None:
     assert real(second.values["storage_energy"])[0] == pytest.approx(5.0 - power * 0.9 / 12)
 
 
+def orders(out: Exchange, key: str) -> list[tuple[str, float]]:
+    """Destination and amount of the messages that hold `key`."""
+    return [(m.destination, round(m.payload[key], 6)) for m in out.messages if key in m.payload]
+
+
+def test_shedding_is_ordered_at_its_buses_and_ended_once(tmp_path: Path) -> None:
+    dispatch = federate(tmp_path)
+    dispatch.start(tmp_path)
+    cut, whole = {"branch_available": [1.0, 0.0]}, {"branch_available": [1.0, 1.0]}
+    said = []
+    for step, (scale, branches) in enumerate(((1.0, whole), (1.0, cut), (0.8, cut), (1.0, whole), (1.0, whole))):
+        out = run(dispatch, 5 * step * MIN, inputs(dispatch, load_scale=scale, **branches))
+        said.append(orders(out, "load_shed_MW"))
+    # without line 2-3, bus 3 is cut off with 50 MW times the scale
+    assert said == [[], [("grid/bus 3", 50.0)], [("grid/bus 3", 40.0)], [("grid/bus 3", 0.0)], []]
+
+
+def test_an_end_of_shedding_that_was_not_committed_is_said_again(tmp_path: Path) -> None:
+    dispatch = federate(tmp_path)
+    dispatch.start(tmp_path)
+    run(dispatch, 0, inputs(dispatch, branch_available=[1.0, 0.0]))
+    for _ in range(2):
+        assert orders(dispatch.solve(5 * MIN, inputs(dispatch)), "load_shed_MW") == [("grid/bus 3", 0.0)]
+    dispatch.commit(5 * MIN)
+    assert orders(dispatch.solve(10 * MIN, inputs(dispatch)), "load_shed_MW") == []
+
+
+def test_what_is_shed_stays_in_the_forecast(tmp_path: Path) -> None:
+    dispatch = federate(tmp_path)
+    dispatch.start(tmp_path)
+    for step in range(3):  # 500 MW of generation for 600 MW of load
+        out = run(dispatch, 5 * step * MIN, inputs(dispatch, load_scale=4.0))
+        assert total(out) == pytest.approx(600.0)
+        assert sum(amount for _, amount in orders(out, "load_shed_MW")) == pytest.approx(100.0)
+
+
+def test_storages_power_goes_to_their_buses_each_interval(tmp_path: Path) -> None:
+    # all of 20 MW for 5 min at bus 3, where the line binds and energy is dear; the one at bus 1 has none to give
+    storage = [
+        {"name": name, "bus": bus, "power": 10, "energy": 20, "initial": initial, "efficiency": 1, "final": 0}
+        for name, bus, initial in (("a", 3, 10), ("b", 3, 10), ("c", 1, 0))
+    ]
+    dispatch = federate(tmp_path, storage=storage, lookahead="5 min")
+    dispatch.start(tmp_path)
+    for step in range(2):
+        out = run(dispatch, 5 * step * MIN, inputs(dispatch, load_scale=2.0))
+        assert orders(out, "storage_MW") == [("grid/bus 1", 0.0), ("grid/bus 3", 20.0)]
+        assert real(out.values["storage_power"]) == [10.0, 10.0, 0.0]
+
+
 def test_generator_costs_can_be_replaced(tmp_path: Path) -> None:
     dispatch = federate(tmp_path, costs=[{"generator": "1", "price": "100 $/MWh"}], line_limit_factor=2.0)
     dispatch.start(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -36,7 +37,10 @@ class Rig:
         self.ports = {port.name: port for port in self.federate.ports()}
         self.federate.start(Path())
 
-    def solve(self, minute: int, messages: dict[str, float] | None = None, **values) -> dict[str, np.ndarray]:
+    def solve(
+        self, minute: int, messages: Mapping[str, float | Mapping[str, float]] | None = None, **values
+    ) -> dict[str, np.ndarray]:
+        """Set-points are given by generator, other orders as payloads by agent."""
         inputs = {
             name: np.full(port.shape, port.initial, dtype=complex if port.is_complex else float)
             for name, port in self.ports.items()
@@ -44,8 +48,13 @@ class Rig:
         }
         assert set(values) <= set(inputs)
         sent = [
-            Message("dispatch", f"transmission/{generator}", minute * MIN, {"setpoint_MW": value})
-            for generator, value in (messages or {}).items()
+            Message(
+                "dispatch",
+                f"transmission/{agent}",
+                minute * MIN,
+                order if isinstance(order, Mapping) else {"setpoint_MW": order},
+            )
+            for agent, order in (messages or {}).items()
         ]
         outputs = self.federate.solve(minute * MIN, Exchange(inputs | values, sent)).values
         for name, port in self.ports.items():
@@ -54,9 +63,13 @@ class Rig:
                 assert np.isfinite(outputs[name]).all()
                 assert np.iscomplexobj(outputs[name]) == port.is_complex
                 assert port.limit is None or abs(outputs[name]) <= port.limit
+        supply = outputs["generation"].real.sum() + outputs["storage"]
+        assert supply == pytest.approx(outputs["load"].real + outputs["losses"], abs=1e-3)
         return dict(outputs)
 
-    def step(self, minute: int, messages: dict[str, float] | None = None, **values) -> dict[str, np.ndarray]:
+    def step(
+        self, minute: int, messages: Mapping[str, float | Mapping[str, float]] | None = None, **values
+    ) -> dict[str, np.ndarray]:
         outputs = self.solve(minute, messages, **values)
         self.federate.commit(minute * MIN)
         return outputs
@@ -167,11 +180,84 @@ def test_a_dead_bus_is_told() -> None:
     assert outputs["voltage"][rig.ports["voltage"].coordinates["bus"].index("12")] == 0
 
 
+BUS_16 = 329 + 32.3j  #: [MVA] case39's load at bus 16
+WHOLE = 6254.23 + 1387.1j  #: [MVA] all of it
+
+
+def test_ordered_load_is_shed_with_its_reactive_power_until_the_order_ends() -> None:
+    rig = Rig()
+    assert rig.step(0)["load_shed"] == 0
+    shed = rig.step(1, {"bus 16": {"load_shed_MW": 50}})
+    assert shed["load"] == pytest.approx(WHOLE - BUS_16 * 50 / 329)
+    assert shed["load_shed"] == 50
+    assert rig.step(2)["load"] == shed["load"]  # no message came: the last one holds
+    more = rig.step(3, {"bus 16": {"load_shed_MW": 60}, "bus 15": {"load_shed_MW": 32}})
+    assert more["load"] == pytest.approx(WHOLE - BUS_16 * 60 / 329 - (320 + 153j) / 10)
+    assert more["load_shed"] == pytest.approx(92)
+    ended = rig.step(4, {"bus 16": {"load_shed_MW": 0}})
+    assert ended["load"] == pytest.approx(WHOLE - (320 + 153j) / 10)
+
+
+def test_what_is_shed_is_no_more_than_the_load_that_there_is() -> None:
+    rig = Rig()
+    for minute, scale in enumerate((1.0, 0.1, 0.5)):
+        outputs = rig.step(minute, {"bus 16": {"load_shed_MW": 100}} if not minute else {}, load_scale=np.array(scale))
+        carried = min(100, 329 * scale)
+        assert outputs["load_shed"] == pytest.approx(carried)
+        assert outputs["load"] == pytest.approx(scale * WHOLE - BUS_16 * carried / 329)
+    # bus 2 has no load, so bus 16's order stays all that is carried out
+    assert rig.step(3, {"bus 2": {"load_shed_MW": 100}})["load_shed"] == pytest.approx(100)
+
+
+def test_feeders_and_load_changes_are_not_shed() -> None:
+    rig = Rig(feeder_buses=("15",))
+    given = {"feeder_load": np.full((1, 3), 100 + 30j), "load_change": rig.one("load_change", "16", 40 + 0j)}
+    before = rig.step(0, **given)
+    after = rig.step(1, {"bus 15": {"load_shed_MW": 100}, "bus 16": {"load_shed_MW": 400}}, **given)
+    assert after["load_shed"] == pytest.approx(329)
+    assert before["load"] - after["load"] == pytest.approx(BUS_16)
+
+
+def test_storage_gives_and_takes_what_is_ordered() -> None:
+    rig = Rig()
+    before = rig.step(0)
+    generated = before["generation"].real.sum()
+    bus = rig.ports["voltage"].coordinates["bus"].index("16")
+    for minute, power in enumerate((100, None, -80, 0), start=1):
+        outputs = rig.step(minute, {} if power is None else {"bus 16": {"storage_MW": power}})
+        held = 100 if power is None else power
+        assert outputs["storage"] == held
+        assert outputs["load"] == before["load"]  # storage is no load
+        added = outputs["losses"] - before["losses"]
+        assert outputs["generation"].real.sum() == pytest.approx(generated - held + added, abs=1e-3)
+        turned = np.angle(outputs["voltage"][bus] / before["voltage"][bus])
+        assert np.sign(np.round(turned, 6)) == np.sign(held)  # power put in advances the angle
+
+
+def test_one_message_may_order_both_and_the_newest_of_a_time_counts() -> None:
+    rig = Rig()
+    rig.solve(0, {"bus 16": {"storage_MW": 5, "load_shed_MW": 7}})
+    outputs = rig.step(0, {"bus 16": {"storage_MW": 6}})
+    assert (outputs["storage"], outputs["load_shed"]) == (6, 7)
+
+
+def test_a_dead_bus_sheds_what_is_ordered_and_its_storage_gives_nothing() -> None:
+    rig = Rig()
+    tripped = rig.one("branch_available", "12-11", 0) * rig.one("branch_available", "12-13", 0)
+    orders = {"bus 12": {"load_shed_MW": 8, "storage_MW": 3}}
+    outputs = rig.step(0, orders, branch_available=tripped)
+    assert outputs["unserved_load"] == pytest.approx(0.53)
+    assert outputs["load_shed"] == pytest.approx(8)
+    assert outputs["storage"] == 0
+    assert outputs["load"].real == pytest.approx(6254.23 - 8.53)
+
+
 def test_repeated_solves_change_nothing() -> None:
     """Probing other inputs and repeating before each commit gives the same bits as a straight run."""
     straight, probing = Rig(feeder_buses=("15",)), Rig(feeder_buses=("15",))
     for minute in range(6):
-        messages = {"30": 250 + 10 * minute} if minute % 2 else {}
+        orders = {"bus 16": {"load_shed_MW": 40 - 8 * minute}, "bus 4": {"storage_MW": 10 * minute}}
+        messages = {"30": 250 + 10 * minute} | orders if minute % 2 else {}
         values = {"feeder_load": np.full((1, 3), 100 + minute + 30j), "load_scale": np.array(1 + 0.01 * minute)}
         expected = straight.step(minute, messages, **values)
         probing.solve(minute, messages, **values | {"feeder_load": np.full((1, 3), 90 + 0j)})
@@ -196,12 +282,21 @@ def test_a_setpoint_that_was_never_committed_is_forgotten_only_with_its_time() -
 @pytest.mark.parametrize(
     ("destination", "payload", "message"),
     [
-        ("transmission/99", {"setpoint_MW": 1.0}, "no generator of case39"),
-        ("transmission", {"setpoint_MW": 1.0}, "no generator of case39"),
+        ("transmission/99", {"setpoint_MW": 1.0}, "no generator and no bus of case39"),
+        ("transmission", {"setpoint_MW": 1.0}, "no generator and no bus of case39"),
         ("transmission/30", {"power": 1.0}, "must hold"),
         ("transmission/30", {"setpoint_MW": "full"}, "must hold"),
         ("transmission/30", {"setpoint_MW": True}, "must hold"),
         ("transmission/30", {"setpoint_MW": float("nan")}, "a finite number"),
+        ("transmission/30", {"setpoint_MW": 1.0, "load_shed_MW": 1.0}, "must hold"),
+        ("transmission/30", {"storage_MW": 1.0}, r'must hold {"setpoint_MW": a finite number}, holds'),
+        ("transmission/bus 99", {"load_shed_MW": 1.0}, "case39 has no bus '99'.*39"),
+        ("transmission/bus 16", {"setpoint_MW": 1.0}, r"load_shed_MW.* or .*storage_MW.*, holds {'setpoint_MW': 1.0}"),
+        ("transmission/bus 16", {}, "must hold"),
+        ("transmission/bus 16", {"load_shed_MW": -1.0}, "must shed 0 MW or more, asks for -1 MW"),
+        ("transmission/bus 16", {"load_shed_MW": "all"}, "must hold"),
+        ("transmission/bus 16", {"storage_MW": float("inf")}, "a finite number"),
+        ("transmission/bus 16", {"storage_MW": None}, "a finite number"),
     ],
 )
 def test_wrong_messages_are_refused(destination: str, payload: dict, message: str) -> None:
