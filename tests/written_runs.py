@@ -53,7 +53,8 @@ class Written:
         recorder.take_full_chunks()
         recorder.finish()
         fault = None if self.fault is None else Fault("x", 0, self.fault, "")
-        outcome = Outcome(fault, {}, steps, dict.fromkeys(steps, 0.5), 1.0, 2.0, 10**8)
+        busy = dict.fromkeys(steps, 0.5)
+        outcome = Outcome(fault, steps=steps, busy=busy, startup=1.0, wall=2.0, peak_memory=10**8)
         horizon = {"start": START.isoformat(), "duration": f"{self.duration} ns", "step": f"{self.step} ns"}
         scenario = from_mapping({"name": "written", "horizon": horizon, **self.scenario})
         write_manifest(scenario, federation, folder, outcome)

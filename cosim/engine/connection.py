@@ -7,6 +7,7 @@ Messages travel through targeted endpoints only; untargeted ones can deadlock (G
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,10 @@ _ONE_CLOCK_FROM = 3
 
 #: Ports from a broker's own upwards that its run may use; runs on one machine keep apart by it.
 _PORT_RANGE = 250
+_ATTEMPTS = 3  #: to reach the broker
+
+#: HELICS objects are never freed: their finalizers wait for a broker that may be gone. The process's end frees them.
+_KEPT: list[Any] = []
 
 
 class SecondaryError(Exception):
@@ -48,20 +53,41 @@ class Address:
     key: str
 
 
-def start_broker(processes: int) -> Address:
+class Core:
+    """A process's way to the broker."""
+
+    def __init__(self, process: str, address: Address) -> None:
+        """Connect; a busy machine can need more than one try. Raises MachineError."""
+        for attempt in range(_ATTEMPTS):
+            self.name = f"{process}_{attempt}_{address.key}"
+            options = (
+                f"--federates=1 --broker_address=tcp://127.0.0.1:{address.port} --brokerkey={address.key} {_NETWORK}"
+            )
+            core = helics.helicsCreateCore(CORE_TYPE, self.name, options)
+            _KEPT.append(core)
+            if helics.helicsCoreIsValid(core) and helics.helicsCoreConnect(core):
+                return
+        place = f"the broker on 127.0.0.1:{address.port}"
+        raise MachineError(f"process '{process}' cannot reach {place}, tried {_ATTEMPTS} times; run again")
+
+
+def start_broker(process: str, processes: int) -> tuple[Address, Core]:
     """Start the run's broker in this process, on a port of its own, fenced by a key that only this run knows.
 
+    A port counts only if this very process listens on it and reaches the broker there: it gives that way too.
     Raises MachineError if no port can be had.
     """
-    key = secrets.token_hex(8)
     ports = np.random.default_rng().permutation(np.arange(10_000, 31_000, _PORT_RANGE))[:40]
     timing = _ONE_CLOCK if processes >= _ONE_CLOCK_FROM else ""
     for port in map(int, ports):
-        options = f"--federates={processes} --port={port} --local --brokerkey={key} {_NETWORK} {timing}"
-        broker = helics.helicsCreateBroker(CORE_TYPE, f"broker_{key}", options)
+        address = Address(port, secrets.token_hex(8))
+        options = f"--federates={processes} --port={port} --local --brokerkey={address.key} {_NETWORK} {timing}"
+        broker = helics.helicsCreateBroker(CORE_TYPE, f"broker_{address.key}", options)
+        _KEPT.append(broker)
         if helics.helicsBrokerIsConnected(broker) and port in _own_ports():
-            return Address(port, key)
-        helics.helicsBrokerDestroy(broker)
+            with contextlib.suppress(MachineError):
+                return address, Core(process, address)
+        helics.helicsBrokerDisconnect(broker)
     raise MachineError("none of 40 ports between 10000 and 31000 could be opened on 127.0.0.1; free some and run again")
 
 
@@ -82,20 +108,13 @@ class Membership:
         federation: Federation,
         process: str,
         ports: Mapping[str, Sequence[Port]],
-        address: Address,
+        core: Core,
     ) -> None:
-        """Connect to the broker and register; `ports` are those of the federates here.
-
-        Raises MachineError if the broker cannot be reached.
-        """
+        """Register what crosses the border; `ports` are those of the federates here."""
         self.name = process
         self._inside = set(ports)
-        options = f"--federates=1 --broker_address=tcp://127.0.0.1:{address.port} --brokerkey={address.key} {_NETWORK}"
-        core = f"{process}_{address.key}"
-        self._core = helics.helicsCreateCore(CORE_TYPE, core, options)
-        if not helics.helicsCoreIsValid(self._core) or not helics.helicsCoreConnect(self._core):
-            raise MachineError(f"process '{process}' cannot reach the broker on 127.0.0.1:{address.port}")
-        self._federate = helics.helicsCreateCombinationFederate(process, self._information(core))
+        self._federate = helics.helicsCreateCombinationFederate(process, self._information(core.name))
+        _KEPT.append(self._federate)
         self._publish = loadSym("helicsPublicationPublishVector")
         self._get = loadSym("helicsInputGetVector")
         self._error = helicsErrorInitialize()

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from cosim.contract import Exchange, Time
-from cosim.engine.connection import Address, Membership, SecondaryError, start_broker
+from cosim.engine.connection import Address, Core, Membership, SecondaryError, start_broker
 from cosim.engine.failure import Failure
 from cosim.engine.files import BROKER_FILE, FEDERATION_FILE, ROUNDS
 from cosim.engine.inputs import Inputs, check_next_time, check_outputs
@@ -185,18 +185,18 @@ def write_failure(folder: Path, status: StatusTable, name: str, error: BaseExcep
     status.enter(name, Phase.FAILED)
 
 
-def _address(folder: Path, federation: Federation, process: str) -> Address:
-    """The broker's address; the main process starts the broker, which lives as long as the process."""
+def _reach_broker(folder: Path, federation: Federation, process: str) -> Core:
+    """The way to the broker; the main process starts it, and it lives as long as that process."""
     path = folder / BROKER_FILE
     if process == MAIN_PROCESS:
-        address = start_broker(len(federation.processes))
+        address, core = start_broker(process, len(federation.processes))
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps(asdict(address)))
         partial.rename(path)
-        return address
+        return core
     while not path.exists():
         clock.sleep(0.01)
-    return Address(**json.loads(path.read_text()))
+    return Core(process, Address(**json.loads(path.read_text())))
 
 
 def _prepare(
@@ -207,12 +207,12 @@ def _prepare(
     current = specs[0]
     steppers: list[Stepper] = []
     try:
-        address = _address(folder, federation, process)
+        core = _reach_broker(folder, federation, process)
         for current in specs:
             steppers.append(Stepper(folder, federation, current, status))
             steppers[-1].start()
         ports = {stepper.spec.name: stepper.ports for stepper in steppers}
-        membership = Membership(federation, process, ports, address)
+        membership = Membership(federation, process, ports, core)
         switchboard = Switchboard(federation, membership, list(ports))
         for stepper in steppers:
             current = stepper.spec

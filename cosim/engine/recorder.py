@@ -6,7 +6,6 @@ and the number of rounds. What the store looks like is in `cosim/results.py`; th
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,9 +67,9 @@ class Recorder:
         full: OSError | None = None
         for name, rows in rest.items():
             try:
-                self._append(name, self._groups[name], rows)
+                for first in range(0, rows.size, self._chunk):
+                    self._append(name, self._groups[name], rows[first : first + self._chunk])
             except OSError as error:
-                self._truncate(name, self._groups[name])
                 full = error
         if full is not None:
             raise full
@@ -87,14 +86,14 @@ class Recorder:
             array[group.rows : end] = rows[key]
         group.rows = end
 
-    def _truncate(self, name: str, group: _Group) -> None:
-        """Take back what could be stored in part only: a hole would read as zeros."""
-        with contextlib.suppress(OSError):
+    def mend(self) -> None:
+        """Take back what could be stored in part only: a hole would read as zeros. Raises OSError."""
+        for name, group in self._groups.items():
             for array in group.arrays.values():
-                array.resize((group.rows, *array.shape[1:]))
+                if array.shape[0] != group.rows:
+                    array.resize((group.rows, *array.shape[1:]))
             if group.rows == 0 and name in self._store:
                 del self._store[name]
-                group.arrays = {}
 
     def _create(self, name: str, group: _Group) -> None:
         group.columns = group.reader.columns

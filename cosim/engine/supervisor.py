@@ -32,6 +32,7 @@ from cosim.units import format_duration
 
 POLL = 0.03  #: [s] between two looks
 GRACE = 1.5  #: [s] to find the first cause once something failed
+LINGER = 3.0  #: [s] that a process may take to end after its federates have
 LEAVE = 12.0  #: [s] for a process to end after its federates have
 
 #: The phases before the first step; who is in the first of them is the one that the others wait for.
@@ -113,6 +114,9 @@ class Supervisor:
             self._close()
             self._collect(recorder)
             shutil.rmtree(self.scratch, ignore_errors=True)
+            if recorder is not None and self.outcome.fault is not None:
+                with contextlib.suppress(OSError):
+                    recorder.mend()
         return self.outcome
 
     def _prepare(self) -> None:
@@ -145,7 +149,7 @@ class Supervisor:
             fault = self._failed() or self._died() or self._hung()
             if fault is not None or self.stop.is_set():
                 return fault
-            if all(process.poll() == 0 for process in self.processes.values()):
+            if all(process.poll() == 0 for process in self.processes.values()) or self._all_done_for(LINGER):
                 return None
             recorder.take_full_chunks()
             looks += 1
@@ -154,6 +158,11 @@ class Supervisor:
                 if progress is not None:
                     progress(self._progress())
             self.stop.wait(POLL)
+
+    def _all_done_for(self, seconds: float) -> bool:
+        """Whether every federate has closed in good order and the processes only fail to end themselves."""
+        rows = self.status.rows
+        return bool((rows["phase"] == Phase.DONE).all() and time.monotonic() - rows["stamp"].max() > seconds)
 
     # What can be wrong -------------------------------------------------------------------------------------
 
