@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -42,19 +41,12 @@ def processes_of(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def is_open(port: int) -> bool:
-    """Whether someone listens on 127.0.0.1:`port`."""
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 class Watcher:
-    """Notes the broker ports and processes of the runs in a folder while they go on."""
+    """Notes the processes of the runs in a folder, and theirs, while they go on."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.ports: set[int] = set()
+        self.processes: set[psutil.Process] = set()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -67,17 +59,18 @@ class Watcher:
         self._thread.join()
 
     def _watch(self) -> None:
-        import json
-
-        while not self._stop.wait(0.005):
-            for file in (self.folder / ".scratch/broker.json", self.folder / "baseline/.scratch/broker.json"):
-                with contextlib.suppress(OSError):
-                    self.ports.add(json.loads(file.read_text())["port"])
+        while not self._stop.wait(0.02):
+            for process in psutil.Process().children():
+                with contextlib.suppress(psutil.Error):
+                    if any(str(self.folder) in word for word in process.cmdline()):
+                        self.processes.update({process, *process.children(recursive=True)})
 
     def assert_nothing_left(self) -> None:
         """No process, no port, no scratch folder."""
         assert processes_of(self.folder) == []
-        assert [port for port in self.ports if is_open(port)] == []
+        assert [entry for entry in self.processes if entry.is_running() and entry.status() != "zombie"] == []
+        own = {process.pid for process in self.processes}
+        assert [entry for entry in psutil.net_connections("tcp") if entry.pid in own] == []
         assert list(self.folder.rglob(".scratch")) == []
 
 
@@ -99,14 +92,12 @@ def run_to_end(tmp_path: Path, private_tmp: Path) -> Callable[..., End]:
 
     def run(mapping: dict[str, Any], out: Path | None = None, **options: Any) -> End:
         folder = out or tmp_path / "run"
-        children = set(psutil.Process().children(recursive=True))
         scenario = from_mapping(mapping, MODELS)
         began = time.monotonic()
         with Watcher(folder) as watcher:
             result = cosim.run(scenario, out=folder, **options)
         wall = time.monotonic() - began
         watcher.assert_nothing_left()
-        assert set(psutil.Process().children(recursive=True)) <= children
         return End(result, wall)
 
     return run
