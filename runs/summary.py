@@ -373,7 +373,9 @@ def _highest_price(run: Recorded, group: str) -> Extreme | None:
 
 
 def _not_served(run: Recorded, twin: Recorded | None) -> Iterator[NotServed]:
-    for variables in run.groups.values():
+    """What a grid carried out; only where there is none, what a dispatch ordered."""
+    grids = [variables for variables in run.groups.values() if "unserved_load" in variables]
+    for variables in grids or run.groups.values():
         for name in ("load_shed", "unserved_load"):
             variable = variables.get(name)
             if variable is None or variable.unit != "MW":
