@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 DAY = "runs/scenarios/heat_wave_neighbourhood.yaml"
@@ -108,6 +109,39 @@ def dispatch() -> list[str]:
     return [*lines, ""]
 
 
+def der() -> list[str]:
+    """The IEEE 1547 fleet model against OpenDER, and the judge."""
+    fleet = _script("benchmarks.bench_der_fleet")
+    judge = _script("benchmarks.bench_judge", "100")
+    rate, peer, ratio = fleet["fleet_der_steps_per_s"], fleet["opender_der_steps_per_s"], fleet["ratio"]
+    sizes = ", ".join(f"{size / 1e3:.2f} kB at {int(n):,}" for n, size in fleet["bytes_per_der"].items())
+    return [
+        "## DER fleet and judge",
+        "",
+        "10,000 DER, 60 s at 10 ms steps with a sag, against EPRI OpenDER on the same waveform in the same run; the judge",
+        "on an hour at 10 ms of 100 DER, two processes.",
+        "",
+        "| | |",
+        "| --- | --- |",
+        f"| fleet model, DER-steps a second | {rate:,.0f} |",
+        f"| OpenDER 2.2.0, DER-steps a second | {peer:,.0f} |" if peer else "| OpenDER | not installed |",
+        f"| ratio | **{ratio:,.0f}** |" if ratio else "| ratio | - |",
+        f"| memory per DER, by number of DER | {sizes} |",
+        f"| judge, seconds for 1,000 DER-hours | {judge['seconds_per_1000_der']:.0f} |",
+        "",
+    ]
+
+
+def _script(module: str, *arguments: str) -> dict[str, Any]:
+    """The figures that another benchmark prints as JSON; missing its bound is said by itself."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    figures: dict[str, Any] = json.loads(done.stdout)
+    print(f"  {module}: {figures}", flush=True)
+    return figures
+
+
 def main() -> None:
     """Measure everything and write the page."""
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
@@ -117,7 +151,7 @@ def main() -> None:
         f"Written by `make bench` on {machine}. Figures move with the machine and its load; compare ratios.",
         "",
     ]
-    for part in (day, homes, dispatch):
+    for part in (day, homes, dispatch, der):
         lines += part()
     PAGE.write_text("\n".join(lines).rstrip() + "\n")
     print(f"written: {PAGE.relative_to(ROOT)}")

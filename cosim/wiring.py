@@ -156,7 +156,8 @@ def _build(scenario: Scenario, faults: list[Fault]) -> dict[str, _Part]:
         found = federate_class(kind)
         settings = model.settings
         fields = found.Config.model_fields
-        settings |= {key: value for key, value in known.items() if key in fields and key not in settings}
+        shared = known | (_forecast_of_dispatch(scenario) if name == "demand" else {})
+        settings |= {key: value for key, value in shared.items() if key in fields and key not in settings}
         try:
             config = found.Config.model_validate(settings, context={"folder": scenario.folder})
             federate = found(config, _context(scenario, name))
@@ -227,6 +228,12 @@ def _common_knowledge(scenario: Scenario) -> dict[str, Any]:
     if scenario.dispatch is not None:
         known["meter_to"] = "dispatch"
     return known
+
+
+def _forecast_of_dispatch(scenario: Scenario) -> dict[str, Any]:
+    """How far and how finely the demand has to be forecast: as the dispatch looks ahead."""
+    written = {} if scenario.dispatch is None else scenario.dispatch.settings
+    return {key: written[key] for key in ("interval", "lookahead") if key in written}
 
 
 def _perturbations(scenario: Scenario, parts: Mapping[str, _Part], faults: list[Fault]) -> _Part | None:
