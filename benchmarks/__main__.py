@@ -118,8 +118,8 @@ def der() -> list[str]:
     return [
         "## DER fleet and judge",
         "",
-        "10,000 DER, 60 s at 10 ms steps with a sag, against EPRI OpenDER on the same waveform in the same run; the judge",
-        "on an hour at 10 ms of 100 DER, two processes.",
+        "10,000 DER, 60 s at 10 ms steps with a sag, against EPRI OpenDER on the same waveform in the same run; the",
+        "judge on an hour at 10 ms of 100 DER, two processes.",
         "",
         "| | |",
         "| --- | --- |",
