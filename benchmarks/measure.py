@@ -70,7 +70,7 @@ def dispatch(scenario: Any) -> dict[str, float]:
     solves = []
     moment = federate.next_time(-1)
     while moment is not None and moment < wired.duration:
-        scale = 0.75 + 0.2 * np.sin(2 * np.pi * moment / 86_400e9)
+        scale = 0.9 + 0.05 * np.sin(2 * np.pi * moment / 86_400e9)
         values = {
             port.name: np.array(np.broadcast_to(1.0 if port.initial is None else port.initial, port.shape))
             for port in ports
