@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from cosim.contract import Context, Federate, Port, Time
@@ -270,6 +271,7 @@ def _perturbations(scenario: Scenario, parts: Mapping[str, _Part], faults: list[
                     "unit": target.port.unit,
                     "coordinates": {key: list(labels) for key, labels in target.port.coordinates.items()},
                     "is_complex": target.port.is_complex,
+                    "initial": 0.0 if target.port.is_complex else np.asarray(target.port.initial, dtype=float).tolist(),
                     "perturbations": [],
                 },
             )

@@ -26,6 +26,8 @@ class TargetPort(Settings):
     """Dimension and labels."""
     is_complex: bool
     """Whether its values are complex."""
+    initial: Any = 1.0
+    """Its undisturbed value: a number, or nested lists in its shape; where it is 0 there is nothing to disturb."""
     perturbations: tuple[str, ...]
     """The perturbations that act on it."""
 
@@ -86,16 +88,17 @@ class Perturbations(Federate):
         affected = dict.fromkeys(self.perturbations, 0.0)
         values: dict[str, Array] = {}
         for entry in self.config.targets:
-            port = Port(entry.port, entry.unit, "in", "", entry.coordinates, is_complex=entry.is_complex)
+            port = Port(entry.port, entry.unit, "in", "", entry.coordinates, entry.initial, entry.is_complex)
             target = Target(entry.federate, port)
             additive = self.perturbations[entry.perturbations[0]].combine == "add"
-            value: Array = np.full(port.shape, 0.0 if additive else 1.0, dtype=complex if port.is_complex else float)
-            neutral = value.copy()
+            start = np.zeros(port.shape) if additive else np.broadcast_to(entry.initial, port.shape)
+            value: Array = start.astype(complex) if port.is_complex else start.astype(float)
             for name in entry.perturbations:
                 onset = onsets[name]
                 if onset is not None:
                     effect = self.perturbations[name].effect(time - onset, target, self._random(name, target))
-                    count = float(np.count_nonzero(effect != neutral))
+                    changed = effect != 0 if additive else (effect != 1) & (start != 0)
+                    count = float(np.count_nonzero(changed))
                     one_unit = self.perturbations[name].one_unit
                     affected[name] = max(affected[name], count) if one_unit else affected[name] + count
                     value = value + effect if additive else value * effect

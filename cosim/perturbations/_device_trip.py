@@ -20,7 +20,8 @@ DeviceClass = Literal["thermostat", "ev_charger", "water_heater", "home"]
 class DeviceTrip(Perturbation):
     """Takes a share of devices out of service, for a time, and lets them return.
 
-    Only the devices' availability is set here; what they draw when they return (the rebound) comes out of the
+    The feeder says with its port's initial value which devices there are (1) and which not (0). Only the devices'
+    availability is set here; what they draw when they return (the rebound) comes out of the
     feeder's physics.
     """
 
@@ -57,11 +58,13 @@ class DeviceTrip(Perturbation):
     def effect(self, elapsed: Time, target: Target, random: np.random.Generator) -> Array:
         available = np.ones(target.port.shape)
         classes = list(target.port.coordinates["device_class"])
-        homes = target.port.shape[1]
+        there = np.broadcast_to(np.asarray(target.port.initial, dtype=float), target.port.shape) > 0
         for device in self.devices:
-            order = random.permutation(homes)[: max(1, round(self.share * homes))]
+            row = classes.index(device)
+            homes = np.flatnonzero(there[row])
+            order = random.permutation(homes)[: max(1, round(self.share * homes.size))]
             out = elapsed < self.lasting + self._return_delay(order.size, random)
-            available[classes.index(device), order[out]] = 0.0
+            available[row, order[out]] = 0.0
         return available
 
     def _return_delay(self, count: int, random: np.random.Generator) -> Array:
