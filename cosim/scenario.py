@@ -228,6 +228,9 @@ class Scenario(Settings):
     """Links beside those made by the wiring."""
     coupling: Coupling = Coupling()
     """How transmission and distribution agree."""
+    placement: Literal["shared", "separate"] = "shared"
+    """`shared`: light federates share the main process. `separate`: every federate has a process of its own and is a
+    HELICS federate by itself; slower, and the same results to the bit."""
     limits: Limits = Limits()
     """When a silent federate counts as hung."""
     outputs: Outputs = Outputs()

@@ -98,7 +98,7 @@ def wire(scenario: Scenario) -> Federation:
             settings=part.config.model_dump(mode="json"),
             slot=slots[part.name],
             group=next((number for number, group in enumerate(groups) if part.name in group.members), None),
-            process=part.name if part.federate.needs_process else MAIN_PROCESS,
+            process=_process(scenario, part),
         )
         for part in parts.values()
     ]
@@ -115,6 +115,12 @@ def wire(scenario: Scenario) -> Federation:
         chunk=f"{scenario.outputs.chunk} ns",  # type: ignore[arg-type]
         limits=scenario.limits.model_dump(mode="json"),  # type: ignore[arg-type]
     )
+
+
+def _process(scenario: Scenario, part: _Part) -> str:
+    """Where a federate runs; the carrier of the messages always in the main process, which holds the broker."""
+    alone = scenario.placement == "separate" and part.federate.messaging != "carrier"
+    return part.name if alone or part.federate.needs_process else MAIN_PROCESS
 
 
 def _sections(scenario: Scenario) -> Iterable[tuple[str, Location, Model]]:
