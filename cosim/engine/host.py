@@ -249,6 +249,7 @@ def _drive(federation: Federation, process: str, steppers: Sequence[Stepper], me
             else:
                 heapreplace(turns, (following, number, run))
         membership.request(federation.duration)  # granted when all others are there too: nobody needs us any more
+        membership.leave()
     except BaseException as error:
         write_failure(current.folder, current.status, current.spec.name, error)
         membership.fail(f"{current.spec.name}: {error}")
