@@ -34,7 +34,7 @@ from cosim.engine.switchboard import Line, Switchboard
 from cosim.errors import ContractError, CosimError
 from cosim.federation import MAIN_PROCESS, SLOT, FederateSpec, Federation, IterationGroup
 
-LAST_TO_GO = 60.0  #: [s] that the broker's process waits for the others to finish
+LAST_TO_GO = 60.0  #: [s] that a process waits for the others to finish
 
 
 class Stepper:
@@ -269,13 +269,13 @@ def main(folder: Path, process: str) -> int:
         failed = True
     for stepper in steppers:
         failed = not stepper.close(failed) or failed
-    if process == MAIN_PROCESS and not failed:
-        _outlast_others(status)
+    if not failed:
+        _leave_together(status)
     return int(failed)
 
 
-def _outlast_others(status: StatusTable) -> None:
-    """The broker lives in this process: stay until every federate has finished or failed."""
+def _leave_together(status: StatusTable) -> None:
+    """Stay until every federate has finished or failed: who leaves at once takes along what HELICS has yet to send."""
     until = clock.monotonic() + LAST_TO_GO
     while clock.monotonic() < until and not np.isin(status.rows["phase"], (Phase.DONE, Phase.FAILED)).all():
         clock.sleep(0.005)
