@@ -274,6 +274,8 @@ def test_a_fault_ends_the_twin_too(run_to_end: Callable) -> None:
 
 def test_nothing_is_left_in_the_temporary_folder() -> None:
     """A faulty run with a /tmp of its own, which is empty afterwards."""
+    if any(Path(path).is_relative_to("/tmp") for path in (sys.prefix, MODELS)):
+        pytest.skip("the project itself lies in /tmp, which this test hides")
     place = Path("/var/tmp") / f"cosim_test_{os.getpid()}"
     place.mkdir()
     try:
