@@ -75,6 +75,11 @@ class Homes(Settings):
     """Smallest rooftop [kW]."""
     pv_power_max: KiloWatt = 8.0
     """Largest rooftop [kW]."""
+    pv_volt_var: Literal["none", "A", "B"] = "none"
+    """Volt-var of the PV inverters: none, or the default curve of IEEE 1547-2018 Table 8 for a normal category.
+
+    Each acts on its meter's voltage of the step before; its apparent-power rating is 1.12 times its PV's power.
+    """
     battery_power: KiloWatt = 5.0
     """Power of a home battery [kW]."""
     battery_energy: Annotated[float, quantity("kWh"), Field(gt=0)] = 13.5
@@ -160,6 +165,7 @@ class GridlabdFeeder(Federate):
             Port("ev_power", "kW", "out", "charging power of the vehicle", homes),
             Port("water_heater_power", "kW", "out", "power of the water heater", homes),
             Port("pv_power", "kW", "out", "power given by rooftop PV", homes),
+            *self._volt_var_ports(homes),
             Port("battery_power", "kW", "out", "power drawn by the battery", homes),
             Port("battery_energy", "kWh", "out", "energy in the battery", homes),
             Port("losses", "MW", "out", "losses of lines, transformers and services"),
@@ -213,7 +219,8 @@ class GridlabdFeeder(Federate):
             home=allowed[3],
             thermostat_offset=self._offset,
         )
-        return _arrays(self._running.step(moment, inputs))
+        arrays = _arrays(outputs := self._running.step(moment, inputs))
+        return arrays | ({"pv_reactive_power": outputs.pv_reactive_power} if self._volt_var else {})
 
     def _weather(self, values: Mapping[str, Array]) -> Weather:
         return Weather(**{name: float(np.real(values[name])) for name, _, _ in WEATHER})
@@ -266,7 +273,7 @@ class GridlabdFeeder(Federate):
     def _make_plan(self) -> Neighbourhood:
         config, home = self.config, self.config.homes
         placing = {"per_transformer", "power_per_home", "nodes"}
-        drawn = home.model_dump(exclude={"count", *placing})
+        drawn = home.model_dump(exclude={"count", "pv_volt_var", *placing})
         self._refuse(("swing", "climate", "meters"), "belongs to a model of your own", "Give `glm` too.")
         try:
             feeder = load_feeder(config.feeder)
@@ -284,7 +291,7 @@ class GridlabdFeeder(Federate):
             placement = place_homes(feeder, home.count, **home.model_dump(include=placing))
         except GlmError as error:
             raise ConfigError("homes.nodes", str(error), "Choose other nodes.") from error
-        return Neighbourhood(feeder, homes, placement)
+        return Neighbourhood(feeder, homes, placement, home.pv_volt_var)
 
     def _check_own(self, path: Path) -> None:
         self._refuse(("feeder", "homes", "regulators"), "belongs to a published feeder", "Leave out it or `glm`.")
@@ -307,6 +314,14 @@ class GridlabdFeeder(Federate):
             self._power(),
             *([Port("home_power", "kW", "out", "power drawn at the meter", homes)] if self.config.meters else ()),
         )
+
+    @property
+    def _volt_var(self) -> bool:
+        return self.config.homes.pv_volt_var != "none"
+
+    def _volt_var_ports(self, homes: Mapping[str, tuple[str, ...]]) -> Sequence[Port]:
+        title = "reactive power injected by the PV inverter"
+        return (Port("pv_reactive_power", "kvar", "out", title, homes),) if self._volt_var else ()
 
     def _site(self) -> Site:
         return Site(self.config.latitude, self.config.longitude, self.config.utc_offset)

@@ -132,13 +132,21 @@ def without_replaced(feeder: PublishedFeeder, placement: Placement) -> Published
     return replace(feeder, spot_loads=replace(loads, power=loads.power * (1 - placement.replaced)))
 
 
-def home_objects(feeder: PublishedFeeder, homes: Homes, placement: Placement, site: Site) -> Iterator[str]:
-    """The GLM objects of all homes: transformers, services, houses and what is in them."""
+def home_objects(
+    feeder: PublishedFeeder, homes: Homes, placement: Placement, site: Site, *, volt_var: bool = False
+) -> Iterator[str]:
+    """The GLM objects of all homes: transformers, services, houses and what is in them.
+
+    With `volt_var` each PV inverter's reactive power is there to be written, see `_pv_reactive`.
+    """
     yield _schedule("plug_shape", PLUG_SHAPE)
     yield _schedule("water_shape", WATER_SHAPE)
     yield from _services(feeder, placement)
     for k in range(len(homes)):
-        yield from _home(homes, k, PHASES[placement.phase[t := placement.transformer[k]]], int(t), site)
+        phase = PHASES[placement.phase[t := placement.transformer[k]]]
+        yield from _home(homes, k, phase, int(t), site)
+        if volt_var and homes.pv_power[k] > 0:
+            yield _pv_reactive(k, phase)
 
 
 def home_object(kind: str, k: int) -> str:
@@ -336,6 +344,23 @@ def _solar(homes: Homes, k: int, phase: str, site: Site) -> Iterator[str]:
             "orientation": "FIXED_AXIS",
             "tilt_angle": homes.pv_tilt[k],
             "orientation_azimuth": (equator + westwards) % 360.0,
+        },
+    )
+
+
+def _pv_reactive(k: int, phase: str) -> str:
+    """The reactive part of a PV inverter.
+
+    A load beside the inverter, which takes a reactive power only in CONSTANT_PQ, where it no longer follows
+    its panels.
+    """
+    return gridlabd_object(
+        "triplex_load",
+        {
+            "name": home_object("pv_reactive", k),
+            "parent": home_object("meter", k),
+            "phases": f"{phase}S",
+            "nominal_voltage": 120.0,
         },
     )
 

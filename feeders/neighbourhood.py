@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ from feeders.gridlabd_engine import Engine, EngineError
 from feeders.homes import Homes, charge, needed_after, needed_at_start, self_consumption
 from feeders.homes_glm import SQUARE_FEET, Placement, celsius, fahrenheit, home_object, home_objects, without_replaced
 from feeders.published_feeder import PHASES, PublishedFeeder, with_lumped_distributed_loads
+from feeders.pv_volt_var import PvVoltVar
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
@@ -39,6 +41,7 @@ Bools = NDArray[np.bool_]
 
 PLAUSIBLE = (0.5, 1.5)  #: [pu] a node voltage outside is no solution of a feeder in service
 _LINKS = ("overhead_line", "underground_line", "regulator", "switch", "transformer", "triplex_line")
+_SERVICE_VOLTS = 240.0  #: between the two legs of a service, where an inverter is connected [V]
 _MPH = 1 / 0.44704  #: per m/s
 
 
@@ -83,6 +86,7 @@ class Outputs:
     ev_power: Floats
     water_heater_power: Floats
     pv_power: Floats  #: positive where the roof gives
+    pv_reactive_power: Floats  #: positive where the roof's inverter injects [kvar]
     battery_power: Floats  #: positive where the battery charges
     battery_energy: Floats  #: [kWh]
 
@@ -90,8 +94,16 @@ class Outputs:
 class Neighbourhood:
     """The plan of a feeder with homes."""
 
-    def __init__(self, feeder: PublishedFeeder, homes: Homes, placement: Placement) -> None:
+    def __init__(
+        self,
+        feeder: PublishedFeeder,
+        homes: Homes,
+        placement: Placement,
+        pv_volt_var: Literal["none", "A", "B"] = "none",
+    ) -> None:
+        """`pv_volt_var`: the normal category whose default volt-var curve the PV inverters follow."""
         self.homes = homes
+        self.pv_volt_var = pv_volt_var
         self.placement = placement
         self.feeder = with_lumped_distributed_loads(without_replaced(feeder, placement))
         nodes = self.feeder.nodes
@@ -111,7 +123,8 @@ class Neighbourhood:
 
     def glm(self, clock: Clock, site: Site, solver: Solver | None = None) -> str:
         """The model's GLM text."""
-        objects = home_objects(self.feeder, self.homes, self.placement, site)
+        volt_var = self.pv_volt_var != "none"
+        objects = home_objects(self.feeder, self.homes, self.placement, site, volt_var=volt_var)
         return feeder_glm(self.feeder, clock, site=site, solver=solver, extra=objects)
 
 
@@ -146,6 +159,8 @@ class RunningNeighbourhood:
         self._written = _Written(count)
         self._needed = needed_at_start(homes, _hour(clock.start))
         self._battery_wanted = np.zeros(count)
+        self._volt_var = PvVoltVar(homes.pv_power[self._pv], plan.pv_volt_var) if plan.pv_volt_var != "none" else None
+        self._reactive_wanted = np.zeros(count)
         self._warm = False
 
     def step(self, moment: datetime, inputs: Inputs) -> Outputs:
@@ -169,6 +184,11 @@ class RunningNeighbourhood:
         self._battery_wanted = self_consumption(
             outputs.home_power - outputs.battery_power, np.where(inputs.home, homes.battery_power, 0.0)
         )
+        if self._volt_var is not None:
+            # A dark home's inverter has no voltage to act on and begins again from no reactive power.
+            voltage = np.where(inputs.home, self.home_voltages(), 1.0)[self._pv]
+            wanted = self._volt_var.step(self.clock.step, voltage, outputs.pv_power[self._pv])
+            self._reactive_wanted = self._spread(self._pv, wanted)
         return outputs
 
     def advance(self, moment: datetime, inputs: Inputs, ev_power: Floats) -> None:
@@ -231,6 +251,10 @@ class RunningNeighbourhood:
         for k in np.flatnonzero(np.abs(wanted - old.battery) > 1e-3).tolist():
             engine.write(home_object("battery_inverter", k), "P_Out", wanted[k] * 1e3)
             old.battery[k] = wanted[k]
+        reactive = np.where(inputs.home, self._reactive_wanted, 0.0)
+        for k in np.flatnonzero(np.abs(reactive - old.pv_reactive) > 1e-3).tolist():
+            engine.write(home_object("pv_reactive", k), "constant_power_12", complex(0.0, -reactive[k] * 1e3))
+            old.pv_reactive[k] = reactive[k]
 
     def read(self, inputs: Inputs, ev_power: Floats) -> Outputs:
         """Read the state, in bulk."""
@@ -266,6 +290,7 @@ class RunningNeighbourhood:
             ev_power=ev_power,
             water_heater_power=self._spread(self._water, engine.read_real("waterheater", "actual_load")),
             pv_power=np.where(inputs.home, self._spread(self._pv, inverter[cut:]), 0.0),
+            pv_reactive_power=self._written.pv_reactive.copy(),
             battery_power=np.where(inputs.home, -self._spread(self._battery, inverter[:cut]), 0.0),
             battery_energy=self._spread(self._battery, charge_state) * homes.battery_energy,
         )
@@ -279,6 +304,11 @@ class RunningNeighbourhood:
         head = [self.engine.read(HEAD, f"voltage_{p}") for p in PHASES]
         voltage[self.plan.feeder.nodes.name.index(source)] = head
         return voltage
+
+    def home_voltages(self) -> Floats:
+        """(homes,) magnitude between the legs at each home's meter [pu]."""
+        volts: Floats = np.abs(self.engine.read_complex("triplex_meter", "voltage_12")) / _SERVICE_VOLTS
+        return volts
 
     def spot_load_power(self, voltage: Complexes, scale: float) -> Complexes:
         """(loads, 3) power that the spot loads draw at these node voltages [kVA]."""
@@ -330,6 +360,7 @@ class _Written:
         self.thermostat = self.water_heater = self.home = np.ones(self.count, dtype=np.bool_)
         self.ev_power = np.zeros(self.count)
         self.battery = np.zeros(self.count)
+        self.pv_reactive = np.zeros(self.count)
 
 
 def climate_properties(weather: Weather) -> dict[str, float]:
