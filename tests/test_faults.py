@@ -87,7 +87,7 @@ def test_a_federate_hangs(run_to_end: Callable, pair: Callable, kind: str, fault
     check(end, "simulated 20 min", "hangs", "it has been computing for", "limits.step (now 2 s)")
 
 
-@pytest.mark.parametrize("fault", ["loop", "sleep"])
+@pytest.mark.parametrize("fault", ["loop", pytest.param("sleep", marks=pytest.mark.long)])
 def test_a_federate_hangs_in_its_first_step(run_to_end: Callable, pair: Callable, fault: str) -> None:
     scenario = pair(fault=fault, at="0 s")
     scenario["limits"]["start"] = "6 s"  # engines may need longer for their first step
@@ -106,7 +106,7 @@ def test_a_federate_never_joins(run_to_end: Callable, pair: Callable, kind: str)
     check(end, "never joins", "starting its engine", "no processor time", "limits.idle (now 4 s)", minutes=0)
 
 
-@KINDS
+@pytest.mark.parametrize("kind", [SHARED, pytest.param(ALONE, marks=pytest.mark.long)], ids=["shared", "alone"])
 def test_a_federate_never_joins_and_is_busy(run_to_end: Callable, pair: Callable, kind: str) -> None:
     scenario = pair(kind, fault="loop", stage="start")
     scenario["limits"]["start"] = "6 s"
