@@ -18,6 +18,7 @@ from cosim.units import Duration, Temperature, quantity, written
 from feeders.glm import Clock, GlmError, Site, Solver
 from feeders.gridlabd_engine import EngineError
 from feeders.homes import HomeDistributions, HomesError, draw_homes
+from feeders.homes import Homes as DrawnHomes
 from feeders.homes_glm import place_homes
 from feeders.neighbourhood import Inputs, Neighbourhood, Outputs, RunningNeighbourhood, Weather
 from feeders.own_model import OwnModel, guarded_glm
@@ -156,7 +157,7 @@ class GridlabdFeeder(Federate):
             self._head_voltage(),
             *self._weather_ports(),
             Port("load_scale", "1", "in", "factor on the spot loads that homes do not replace", initial=1.0),
-            Port("device_available", "1", "in", "device may run", devices, initial=1.0),
+            Port("device_available", "1", "in", "device may run", devices, initial=self._there(self._plan.homes)),
             self._power(),
             Port("node_voltage", "pu", "out", f"voltage of {feeder.name}", {"node_phase": self._plan.node_phases}),
             Port("home_temperature", "degC", "out", "indoor air temperature", homes),
@@ -209,6 +210,8 @@ class GridlabdFeeder(Federate):
         if self._running is None:
             raise ContractError("solve was called before start")
         allowed = np.asarray(values["device_available"]).real > 0.5
+        if self._plan is not None:
+            allowed |= np.asarray(self._there(self._plan.homes)) < 0.5  # what is not there cannot be held back
         inputs = Inputs(
             head_voltage=voltage,
             weather=self._weather(values),
@@ -322,6 +325,12 @@ class GridlabdFeeder(Federate):
     def _volt_var_ports(self, homes: Mapping[str, tuple[str, ...]]) -> Sequence[Port]:
         title = "reactive power injected by the PV inverter"
         return (Port("pv_reactive_power", "kvar", "out", title, homes),) if self._volt_var else ()
+
+    @staticmethod
+    def _there(homes: DrawnHomes) -> tuple[tuple[float, ...], ...]:
+        """1 for a device that a home has, 0 for one that it has not, (device_class, home)."""
+        has = (homes.cooling, homes.ev_power > 0, homes.water_power > 0, np.ones(len(homes), dtype=bool))
+        return tuple(tuple(row.astype(float).tolist()) for row in has)
 
     def _site(self) -> Site:
         return Site(self.config.latitude, self.config.longitude, self.config.utc_offset)
