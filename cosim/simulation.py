@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cosim.engine.files import SCRATCH
 from cosim.engine.supervisor import Progress, run_federation
 from cosim.errors import MachineError, ResultsError, ScenarioError
 from cosim.federation import Federation
@@ -29,6 +30,9 @@ MAIN = "run"  #: how progress names the run itself, beside its "baseline"
 
 class Interrupted(Exception):  # noqa: N818 - it is no error
     """The user ended the run."""
+
+
+FOLLOWED = "beside it failed"  #: how the fault of a run reads that was ended because its twin had failed
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,12 @@ class Run:
         """The undisturbed twin, if one was run."""
         folder = self.folder / BASELINE
         return Run(folder) if (folder / RESULTS).is_dir() else None
+
+    @property
+    def cause(self) -> str | None:
+        """The fault that ended the run or its twin; of two, the one that came first."""
+        faults = [one.verdict.fault for one in (self, self.baseline) if one is not None and one.verdict.fault]
+        return next((fault for fault in faults if FOLLOWED not in fault), faults[0] if faults else None)
 
     @property
     def trustworthy(self) -> bool:
@@ -99,17 +109,18 @@ def run(
 
     if not isinstance(scenario, Scenario):
         scenario = load(scenario)
+    federation = wire(scenario)  # a wrong scenario leaves no folder behind
     folder = _prepare_folder(scenario, out, overwrite)
     stop = stop or threading.Event()
-    jobs = [(MAIN, scenario, folder)]
+    jobs = [(MAIN, scenario, federation, folder)]
     if baseline and scenario.perturbations:
-        jobs.append((BASELINE, scenario.undisturbed(), folder / BASELINE))
-    federations = [wire(entry) for _, entry, _ in jobs]
+        twin = scenario.undisturbed()
+        jobs.append((BASELINE, twin, wire(twin), folder / BASELINE))
     failed: list[str] = []
     with ThreadPoolExecutor(len(jobs)) as pool:
         futures = [
-            pool.submit(_run_one, name, entry, federation, where, progress, stop, failed)
-            for (name, entry, where), federation in zip(jobs, federations, strict=True)
+            pool.submit(_run_one, name, entry, wired, where, progress, stop, failed)
+            for name, entry, wired, where in jobs
         ]
         try:
             for future in futures:
@@ -134,7 +145,7 @@ def _run_one(
         failed.append(name)
         stop.set()
     elif outcome.fault is not None and failed:
-        outcome.fault = replace(outcome.fault, cause=f"ended, as the {failed[0]} beside it failed.", remedy="")
+        outcome.fault = replace(outcome.fault, cause=f"ended, as the {failed[0]} {FOLLOWED}.", remedy="")
     try:
         verdict = judge(federation, folder, outcome)
         write_manifest(scenario, federation, folder, outcome)
@@ -164,6 +175,9 @@ def _prepare_folder(scenario: Scenario, out: str | Path | None, overwrite: bool)
                 )
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / SCRATCH).mkdir()  # of two runs that ask for one folder at once, only one can
+    except FileExistsError:
+        raise MachineError(f"{folder} is in use by another run; choose another with --out") from None
     except OSError as error:
         raise MachineError(f"cannot write to {folder}: {error.strerror}; choose another with --out") from None
     return folder

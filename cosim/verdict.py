@@ -135,6 +135,9 @@ def _mismatch(federation: Federation, store: Any) -> Iterator[Check]:
             continue
         array, times = store[COUPLING][link.key], store[COUPLING]["time"][...]
         both = np.isin(times, _common_times(store, link.source.federate, link.destination.federate))
+        if link.lagged and federation.duration == federation.step:
+            yield Check(name=title, passed=True, detail="the only step of a lagged link has no earlier value")
+            continue
         skip = 1 if link.lagged else 0
         yield _within(
             title,

@@ -293,6 +293,9 @@ def _perturbations(scenario: Scenario, parts: Mapping[str, _Part], faults: list[
 def _coupling_links(scenario: Scenario, parts: Mapping[str, _Part], faults: list[Fault]) -> list[_Wish]:
     """Voltage down and power up, for each feeder at its bus."""
     wishes: list[_Wish] = []
+    if scenario.dispatch is not None and scenario.transmission is None:
+        problem = "has no transmission grid to send its set-points to."
+        faults.append(Fault(scenario.place(("dispatch",)), problem, "Add `transmission`."))
     iterated = scenario.coupling.mode == "iterated"
     able = [feeder.name for feeder in scenario.feeders if parts[feeder.name].federate.iterative]
     if iterated and not able:

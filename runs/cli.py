@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from cosim.simulation import Run
 
+INTERRUPTED = 130  #: the exit code after Ctrl-C and SIGTERM
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -78,8 +80,7 @@ def _finish(finished: Run, *, no_report: bool, as_json: bool, extra: dict[str, A
         print_summary(summary, _console())
         _console().print(f"Results: {finished.folder}" + (f"   Report: {report}" if report else ""), highlight=False)
     if not finished.trustworthy:
-        fault = finished.verdict.fault or (finished.baseline and finished.baseline.verdict.fault)
-        _complain(fault or "the run cannot be trusted; see the failed checks above and in verdict.json")
+        _complain(finished.cause or "the run cannot be trusted; see the failed checks above and in verdict.json")
         raise typer.Exit(1)
 
 
@@ -229,11 +230,13 @@ def main() -> None:
         _complain(f"{message.removesuffix('.')}. See `cosim --help`.")
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
-        _complain("interrupted; every process of the run was ended")
-        sys.exit(130)
+        _complain("interrupted; every process of the run was ended, and what was recorded is kept")
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    if code == INTERRUPTED:
+        _complain("interrupted; every process of the run was ended, and what was recorded is kept")
     sys.exit(code or 0)  # so called, typer returns the code of a typer.Exit instead of raising it
 
 

@@ -91,7 +91,7 @@ class Stepper:
             following = self.federate.next_time(time)
             check_next_time(time, following, self.federation.step)
             time = following
-        silent = self._inputs.silent()
+        silent = self._inputs.silent(int(self._row["steps"]))
         if silent:
             raise ContractError(f"link {silent[0]} carried nothing in the whole run")
         self.status.enter(self.spec.name, Phase.WAITING, self.federation.duration)

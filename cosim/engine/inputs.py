@@ -95,9 +95,10 @@ class Inputs:
             if link.tolerance is not None
         )
 
-    def silent(self) -> list[str]:
-        """The links on which nothing ever came."""
-        return [link.key for link, came in zip(self._links, self._came, strict=True) if not came]
+    def silent(self, steps: int) -> list[str]:
+        """The links on which nothing ever came; in the only step of a run nothing can have come over a lagged one."""
+        pairs = zip(self._links, self._came, strict=True)
+        return [link.key for link, came in pairs if not came and not (link.lagged and steps == 1)]
 
 
 def _initial(port: Port) -> Array:

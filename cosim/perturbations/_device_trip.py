@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from cosim.contract import Array, Port, Time
 from cosim.errors import ConfigError
@@ -37,6 +37,13 @@ class DeviceTrip(Perturbation):
     """How they come back: all together; one after the other; each at its own random time."""
     return_over: PositiveDuration = written("30 min")
     """Staggered and random: the time over which they come back."""
+
+    @field_validator("devices")
+    @classmethod
+    def _each_once(cls, devices: tuple[DeviceClass, ...]) -> tuple[DeviceClass, ...]:
+        if len(set(devices)) < len(devices):
+            raise ValueError(f"must name each class once, got {', '.join(devices)}")
+        return devices
 
     def targets(self, inputs: Mapping[str, Sequence[Port]]) -> list[Target]:
         able = [target.federate for target in ports_named(inputs, "device_available")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -12,6 +12,7 @@ from cosim.contract import Array, Port, Time
 from cosim.errors import ConfigError
 from cosim.perturbations import Target, ports_named, require_label
 from cosim.perturbations._timed import TimedPerturbation
+from cosim.units import Power, quantity
 
 
 class LoadChange(TimedPerturbation):
@@ -21,9 +22,9 @@ class LoadChange(TimedPerturbation):
 
     bus: str = Field(coerce_numbers_to_str=True)
     """The transmission bus."""
-    power: float = 0.0
+    power: Power = 0.0
     """Added active power; negative takes load away [MW]."""
-    reactive_power: float = 0.0
+    reactive_power: Annotated[float, quantity("Mvar")] = 0.0
     """Added reactive power [Mvar]."""
 
     def targets(self, inputs: Mapping[str, Sequence[Port]]) -> list[Target]:
