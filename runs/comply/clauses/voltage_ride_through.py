@@ -167,8 +167,16 @@ def _ridden(
             )
     if told:
         return summed_up(told)
-    spare = min((v.row.minimum - v.duration for v in visits if np.isfinite(v.row.minimum)), default=None)
+    spare = min((_spare(op, visit) for visit in visits if np.isfinite(visit.row.minimum)), default=None)
     return say("pass", "remained as required", margin_s=spare)
+
+
+def _spare(op: Operation, visit: Visit) -> float:
+    """How far a visit was from the end of what it asks for [s]: ended before it, or ridden through beyond it."""
+    if visit.duration <= visit.row.minimum:
+        return visit.row.minimum - visit.duration
+    ended = min((o.start for o in op.outages if visit.start <= o.start <= visit.end), default=visit.end)
+    return ended - visit.start - visit.row.minimum
 
 
 def _was_in_service(op: Operation, visit: Visit) -> bool:
