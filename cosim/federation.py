@@ -86,7 +86,7 @@ class FederateSpec(Settings):
     group: int | None = None
     """The number of the iterated group that it belongs to."""
     process: str
-    """The process that it runs in; federates of one process are threads in it."""
+    """The process that it runs in; federates of one process take turns."""
 
 
 class IterationGroup(Settings):
