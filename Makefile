@@ -31,7 +31,7 @@ docs: $(READY)  ## the pages that are made from the code
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,comply,opender]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,comply,opender,dynamics]"
 	touch $(READY)
 
 clean:
