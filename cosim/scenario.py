@@ -272,9 +272,12 @@ def load(path: str | Path) -> Scenario:
     return _validate(read_yaml(path), path.resolve().parent)
 
 
-def from_mapping(value: dict[str, Any], folder: Path | None = None) -> Scenario:
-    """A scenario from plain data; relative paths count from `folder`. Raises ScenarioError."""
-    return _validate(Document("scenario", value), folder or Path.cwd())
+def from_mapping(value: dict[str, Any], folder: Path | None = None, document: Document | None = None) -> Scenario:
+    """A scenario from plain data; relative paths count from `folder`, faults are placed in `document` if given.
+
+    Raises ScenarioError.
+    """
+    return _validate(document or Document("scenario", value), folder or Path.cwd())
 
 
 def _validate(document: Document, folder: Path) -> Scenario:

@@ -1,0 +1,1 @@
+"""Batches: many variants of one scenario, run on Dask, none lost, none wrong."""

@@ -1,0 +1,446 @@
+"""Summary figures of a run: ready ones by name, and reductions of any recorded output.
+
+They are computed in the worker from the full results, so that a batch need not keep the series. The formulas are
+those of a run's summary (`runs/summary.py`, `runs/measures.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import field_validator, model_validator
+
+from cosim.contract import Port
+from cosim.errors import ResultsError
+from cosim.federation import PortReference
+from cosim.registry import unknown
+from cosim.settings import Settings
+from cosim.simulation import Run
+from cosim.units import UNITS, convert
+from runs.measures import HOUR, held_hours
+from runs.recorded import NODE_VOLTAGE, Floats, Recorded, Times
+from runs.summary import Load, Summary, summarise_recorded
+
+REDUCTIONS = ("max", "min", "mean", "sum", "energy", "first", "last", "time_of_max", "time_of_min")
+WITH_NUMBER = ("quantile", "duration_above", "duration_below")
+_CALL = re.compile(r"^(\w+)\(\s*([-+.\deE]+)\s*\)$")
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A figure that is known by name."""
+
+    title: str
+    unit: str
+    outputs: tuple[str, ...]  #: outputs of which one federate must record at least one
+    of: Callable[[Summary, str | None], Iterable[float | None]]
+    combine: Callable[[Iterable[float]], float]
+    needs_twin: bool = False
+
+
+def _loads(summary: Summary, federate: str | None) -> list[Load]:
+    """Of the named federate; else of every feeder, or of the transmission grid where there is no feeder."""
+    if federate is not None:
+        return [load for load in summary.loads if load.federate == federate]
+    feeders = [load for load in summary.loads if load.title.startswith("power of")]
+    return feeders or list(summary.loads)
+
+
+def _of_loads(read: Callable[[Load], float | None]) -> Callable[[Summary, str | None], Iterator[float | None]]:
+    return lambda summary, federate: (read(load) for load in _loads(summary, federate))
+
+
+def _voltages(summary: Summary, federate: str | None) -> Iterator[tuple[float, float]]:
+    """Lowest and highest [pu]; of all feeders unless a federate is named, of the grid where there are none."""
+    feeders = any(entry.variable == NODE_VOLTAGE for entry in summary.voltages)
+    for entry in summary.voltages:
+        if entry.federate == federate or (federate is None and (not feeders or entry.variable == NODE_VOLTAGE)):
+            yield entry.lowest_pu.value, entry.highest_pu.value
+
+
+def _chosen(entries: Iterable[Any], federate: str | None) -> Iterator[Any]:
+    return (entry for entry in entries if federate in (None, entry.federate))
+
+
+POWER = ("power", "load")
+VOLTAGE = (NODE_VOLTAGE, "voltage")
+READY: Mapping[str, Ready] = {
+    "peak_load": Ready("highest load", "MW", POWER, _of_loads(lambda load: load.peak_mw.value), max),
+    "energy": Ready("energy drawn", "MWh", POWER, _of_loads(lambda load: load.energy_mwh), sum),
+    "energy_shed": Ready(
+        "energy not drawn while the disturbance acts", "MWh", POWER, _of_loads(lambda load: load.shed_mwh), sum, True
+    ),
+    "energy_rebound": Ready(
+        "energy drawn on top from the onset on",
+        "MWh",
+        POWER,
+        _of_loads(lambda load: load.rebound_mwh if load.shed_mwh else load.shed_mwh),
+        sum,
+        True,
+    ),
+    "rebound_peak": Ready(
+        "highest load above the undisturbed one from the onset on",
+        "MW",
+        POWER,
+        _of_loads(lambda load: load.shed_mwh if load.rebound_peak_mw is None else max(load.rebound_peak_mw.value, 0.0)),
+        max,
+        True,
+    ),
+    "baseline_peak_load": Ready(
+        "highest undisturbed load",
+        "MW",
+        POWER,
+        _of_loads(lambda load: None if load.baseline_peak_mw is None else load.baseline_peak_mw.value),
+        max,
+        True,
+    ),
+    "minimum_voltage": Ready("lowest voltage", "pu", VOLTAGE, lambda s, f: (low for low, _ in _voltages(s, f)), min),
+    "maximum_voltage": Ready("highest voltage", "pu", VOLTAGE, lambda s, f: (high for _, high in _voltages(s, f)), max),
+    "cost": Ready("cost of dispatch", "$", ("cost",), lambda s, f: (entry.cost for entry in _chosen(s.costs, f)), sum),
+    "highest_price": Ready(
+        "highest locational marginal price",
+        "$/MWh",
+        ("lmp",),
+        lambda s, f: (entry.highest_price and entry.highest_price.value for entry in _chosen(s.costs, f)),
+        max,
+    ),
+    "unserved_energy": Ready(
+        "load that could not be served",
+        "MWh",
+        ("load_shed", "unserved_load"),
+        lambda s, f: (e.energy_mwh for e in s.not_served if f in (None, e.variable.partition(".")[0])),
+        sum,
+    ),
+    "messages_lost": Ready(
+        "messages that never arrived",
+        "1",
+        ("dropped",),
+        lambda s, f: (float(entry.dropped) for entry in _chosen(s.messages, f)),
+        sum,
+    ),
+    "message_latency": Ready(
+        "mean latency of delivered messages",
+        "s",
+        ("delivered",),
+        lambda s, f: (entry.mean_latency_s for entry in _chosen(s.messages, f)),
+        max,
+    ),
+    "boundary_mismatch": Ready(
+        "worst boundary mismatch as a share of its tolerance",
+        "1",
+        (),
+        lambda s, f: (entry.share for entry in s.mismatches),
+        max,
+    ),
+    "devices_affected": Ready(
+        "most devices or units out at once",
+        "1",
+        ("affected",),
+        lambda s, f: (
+            float(max((spell.affected for spell in entry.spells), default=0))
+            for entry in s.perturbations
+            if f in (None, entry.name)
+        ),
+        max,
+    ),
+}
+
+
+class FigureSpec(Settings):
+    """One summary figure of each run: `figure`, a ready one, or `of`, any recorded output."""
+
+    figure: str | None = None
+    """A ready figure's name."""
+    federate: str | None = None
+    """Of a ready figure: whose; by default of all feeders together."""
+    of: str | None = None
+    """A recorded output: `federate.port`, or one label of it as `federate.port[label]`."""
+    elements: Literal["sum", "mean", "max", "min"] = "sum"
+    """How the output's elements become one series."""
+    part: Literal["real", "imaginary", "magnitude"] = "real"
+    """Of a complex output: which part."""
+    reduce: str = "max"
+    """How the series becomes a number: max, min, mean, sum, energy (the integral over hours), first, last,
+    time_of_max and time_of_min (hours since the start), quantile(0.95), duration_above(4.5) and duration_below(0.95)
+    (hours)."""
+    minus_baseline: bool = False
+    """Take the undisturbed twin's series off first."""
+    during: tuple[str, str] | None = None
+    """Only between these times of each day, as [17:00, 20:00]; a first one later than the second spans midnight."""
+    unit: str | None = None
+    """The unit of the number; by default the output's."""
+    title: str = ""
+    """What it is, in a few words, for tables and reports."""
+
+    @field_validator("reduce")
+    @classmethod
+    def _known(cls, reduce: str) -> str:
+        call = _CALL.match(reduce)
+        if (call and call[1] in WITH_NUMBER) or reduce in REDUCTIONS:
+            if call and call[1] == "quantile" and not 0 <= float(call[2]) <= 1:
+                raise ValueError(f"must be a quantile between 0 and 1, got {reduce}")
+            return reduce
+        if reduce in WITH_NUMBER:
+            raise ValueError(f"needs a number, as {reduce}(0.95)")
+        raise ValueError(unknown("reduction", reduce, (*REDUCTIONS, *(f"{name}(x)" for name in WITH_NUMBER))))
+
+    @field_validator("during")
+    @classmethod
+    def _clock(cls, during: tuple[str, str] | None) -> tuple[str, str] | None:
+        for text in during or ():
+            _nanoseconds(text)
+        return during
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> FigureSpec:
+        if (self.figure is None) == (self.of is None):
+            raise ValueError("must have either figure, the name of a ready one, or of, a recorded output")
+        if self.figure is not None:
+            if self.figure not in READY:
+                raise ValueError(unknown("figure", self.figure, READY))
+            given = self.model_fields_set - {"figure", "federate", "unit", "title"}
+            if given:
+                raise ValueError(f"a ready figure has no {', '.join(sorted(given))}; use `of`")
+        if self.of is not None:
+            if self.federate is not None:
+                raise ValueError("has `of`, which names the federate already; leave `federate` out")
+            PortReference.parse(self.of)
+        if self.unit is not None and self.unit not in UNITS:
+            raise ValueError(unknown("unit", self.unit, UNITS))
+        return self
+
+    @property
+    def needs_twin(self) -> bool:
+        """Whether there must be an undisturbed twin."""
+        return self.minus_baseline or (self.figure is not None and READY[self.figure].needs_twin)
+
+
+def named_figures(given: Any) -> Any:
+    """Figures as written, a list of ready ones or texts in a mapping, as a mapping of name -> settings."""
+    if isinstance(given, list) and all(isinstance(entry, str) for entry in given):
+        given = {entry: entry for entry in given}
+    if not isinstance(given, dict):
+        return given
+    return {name: {"figure": entry} if isinstance(entry, str) else entry for name, entry in given.items()}
+
+
+def _nanoseconds(clock: str) -> int:
+    """A time of day `17:00` as [ns] since midnight. Raises ValueError."""
+    match = re.fullmatch(r"(\d{1,2}):(\d{2})", clock)
+    if match is None or int(match[1]) > 24 or int(match[2]) > 59 or (int(match[1]) == 24 and int(match[2])):
+        raise ValueError(f"must be times of day as `17:00`, in quotes, got {clock!r}")
+    return (int(match[1]) * 60 + int(match[2])) * 60 * 10**9
+
+
+# ------------------------------------------------------------------------------------ before a run
+
+
+def figure_problem(
+    spec: FigureSpec, outputs: Mapping[str, Mapping[str, Port]], exclude: Iterable[str], *, has_twin: bool
+) -> str:
+    """Why a figure can never be computed of a run with these outputs (federate -> port -> it); "" if it can."""
+    if spec.needs_twin and not has_twin:
+        return "needs the undisturbed twin; the scenario has no perturbations, or the batch says `baseline: false`"
+    if spec.figure is not None:
+        return _ready_problem(spec, outputs)
+    reference = PortReference.parse(str(spec.of))
+    if reference.federate not in outputs:
+        return unknown("federate", reference.federate, outputs)
+    ports = outputs[reference.federate]
+    if reference.port not in ports:
+        return unknown("output", reference.port, ports, repr(reference.federate))
+    port = ports[reference.port]
+    try:
+        reference.index(port)
+    except ValueError:
+        dimension, labels = next(iter(port.coordinates.items()), ("label", ()))
+        return unknown(dimension, str(reference.label), labels, repr(spec.of))
+    try:
+        _, unit = reduced_unit(spec, port.unit)
+        _check_unit(unit, spec.unit)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _ready_problem(spec: FigureSpec, outputs: Mapping[str, Mapping[str, Port]]) -> str:
+    ready = READY[str(spec.figure)]
+    if spec.federate is not None and spec.figure != "devices_affected" and spec.federate not in outputs:
+        return unknown("federate", spec.federate, outputs)
+    whose = [spec.federate] if spec.federate in outputs else list(outputs)
+    if ready.outputs and not any(set(ready.outputs) & set(outputs[name]) for name in whose if name is not None):
+        where = f"'{spec.federate}' has" if spec.federate else "no federate has"
+        none = " no" if spec.federate else ""
+        return f"{where}{none} output {' or '.join(ready.outputs)}"
+    try:
+        _check_unit(ready.unit, spec.unit)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _check_unit(unit: str, wanted: str | None) -> None:
+    """Raise ValueError if a number in `unit` cannot be given in the wanted one."""
+    if wanted is not None:
+        if unit not in UNITS:
+            raise ValueError(f"comes in {unit} and cannot be given in {wanted}; leave `unit` out")
+        convert(0.0, unit, wanted)
+
+
+#: The unit of a quantity's integral over hours.
+INTEGRALS = {"MW": "MWh", "kW": "kWh", "$/h": "$"}
+
+
+def reduced_unit(spec: FigureSpec, unit: str) -> tuple[float, str]:
+    """Factor and unit of the reduced number of an output in `unit`. Raises ValueError."""
+    if spec.reduce.startswith(("time_of", "duration")):
+        return 1.0, "h"
+    if spec.reduce == "energy":
+        active = {"MVA": "MW", "kVA": "kW", "W": "kW"}.get(unit, unit)
+        if active not in INTEGRALS:
+            raise ValueError(f"has no energy, as the output is in {unit}")
+        return 1e-3 if unit == "W" else 1.0, INTEGRALS[active]
+    return 1.0, unit
+
+
+# ------------------------------------------------------------------------------------- after a run
+
+
+def compute_figures(run: Run, specs: Mapping[str, FigureSpec]) -> dict[str, float | None]:
+    """The figures of a finished run; None where a figure has no value, as the time of a peak in an empty span.
+
+    Raises ResultsError, naming the figure, where what it needs was not recorded.
+    """
+    if not specs:
+        return {}
+    recorded = Recorded(run)
+    twin = None if run.baseline is None else Recorded(run.baseline)
+    summary = None
+    found: dict[str, float | None] = {}
+    for name, spec in specs.items():
+        if spec.needs_twin and twin is None:
+            raise ResultsError(f"figure '{name}' needs the undisturbed twin, which was not run; set `baseline: true`")
+        if spec.figure is not None:
+            summary = summary or summarise_recorded(recorded, twin)
+            found[name] = _ready(name, spec, summary)
+        else:
+            found[name] = _reduced(name, spec, recorded, twin)
+    return found
+
+
+def units_and_titles(specs: Mapping[str, FigureSpec], units: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Unit and title of each figure; `units` holds those of recorded outputs by `federate.port`."""
+    found = {}
+    for name, spec in specs.items():
+        if spec.figure is not None:
+            ready = READY[spec.figure]
+            found[name] = spec.unit or ready.unit, spec.title or ready.title
+            continue
+        unit = units.get(str(spec.of).partition("[")[0], "")
+        own = reduced_unit(spec, unit)[1] if unit else ""
+        above = " above the undisturbed twin's" if spec.minus_baseline else ""
+        found[name] = spec.unit or own, spec.title or f"{spec.reduce} of {spec.of}{above}"
+    return found
+
+
+def _ready(name: str, spec: FigureSpec, summary: Summary) -> float | None:
+    ready = READY[str(spec.figure)]
+    values = list(ready.of(summary, spec.federate))
+    if not values:
+        raise ResultsError(f"figure '{name}': the run recorded nothing of which there is a {ready.title}")
+    present = [value for value in values if value is not None]
+    if not present:
+        return None
+    return convert(float(ready.combine(present)), ready.unit, spec.unit or ready.unit)
+
+
+def _reduced(name: str, spec: FigureSpec, run: Recorded, twin: Recorded | None) -> float | None:
+    times, series, unit = _series(name, spec, run)
+    if spec.minus_baseline and twin is not None:
+        other_times, other, _ = _series(name, spec, twin)
+        times, here, there = np.intersect1d(times, other_times, return_indices=True)
+        series = series[here] - other[there]
+    hours = held_hours(times, int(np.diff(times[:2]).sum()) or HOUR)
+    if spec.during is not None:
+        inside = _inside(times, run, spec.during)
+        times, series, hours = times[inside], series[inside], hours[inside]
+    if not times.size:
+        return None
+    factor, reduced = reduced_unit(spec, unit)
+    value = factor * _number(spec.reduce, times, series, hours)
+    wanted = spec.unit or reduced
+    return value if wanted == reduced else _difference(value, reduced, wanted, spec)
+
+
+def _difference(value: float, unit: str, wanted: str, spec: FigureSpec) -> float:
+    """`value` in the wanted unit; a difference of two temperatures has no zero point."""
+    converted = convert(value, unit, wanted)
+    return converted - convert(0.0, unit, wanted) if spec.minus_baseline else converted
+
+
+def _series(name: str, spec: FigureSpec, run: Recorded) -> tuple[Times, Floats, str]:
+    """The times, values and unit of the output that a figure reduces."""
+    reference = PortReference.parse(str(spec.of))
+    variable = run.get(reference.federate, reference.port)
+    if variable is None or not variable.times.size:
+        raise ResultsError(f"figure '{name}': the run recorded no {reference.federate}.{reference.port}")
+    index: tuple[int, ...] = ()
+    if reference.label is not None:
+        labels = next(iter(variable.labels.values()), ())
+        if reference.label not in labels:
+            raise ResultsError(f"figure '{name}': {unknown('label', reference.label, labels, variable.key)}")
+        index = (labels.index(reference.label),)
+    combine: Callable[..., Any] = getattr(np, spec.elements)
+    blocks = []
+    for _, block in variable.blocks():
+        chosen = block[(slice(None), *index)].reshape(len(block), -1)
+        blocks.append(combine(_part(chosen, spec.part), axis=1))
+    return variable.times, np.concatenate(blocks), variable.unit
+
+
+def _part(values: Any, part: str) -> Floats:
+    if part == "magnitude":
+        return np.asarray(np.abs(values))
+    return np.asarray(values.imag if part == "imaginary" else values.real, dtype=float)
+
+
+def _inside(times: Times, run: Recorded, during: tuple[str, str]) -> Any:
+    """Which times of day lie in the span."""
+    day = 24 * HOUR
+    midnight = run.start.replace(hour=0, minute=0, second=0, microsecond=0)
+    since = round((run.start - midnight).total_seconds() * 1e9)
+    clock = (times + since) % day
+    first, last = (_nanoseconds(text) for text in during)
+    if first < last:
+        return (clock >= first) & (clock < last)
+    return (clock >= first) | (clock < last)
+
+
+def _number(reduce: str, times: Times, series: Floats, hours: Floats) -> float:
+    call = _CALL.match(reduce)
+    if call is not None:
+        bound = float(call[2])
+        if call[1] == "quantile":
+            return float(np.quantile(series, bound))
+        beyond = series > bound if call[1] == "duration_above" else series < bound
+        return float(hours[beyond].sum())
+    if reduce in ("time_of_max", "time_of_min"):
+        place = series.argmax() if reduce == "time_of_max" else series.argmin()
+        return float(times[place]) / HOUR
+    simple: dict[str, Callable[[], Any]] = {
+        "max": series.max,
+        "min": series.min,
+        "mean": lambda: series @ hours / hours.sum(),
+        "sum": series.sum,
+        "energy": lambda: series @ hours,
+        "first": lambda: series[0],
+        "last": lambda: series[-1],
+    }
+    return float(simple[reduce]())
+
+
+__all__ = ["READY", "FigureSpec", "compute_figures", "figure_problem", "named_figures", "units_and_titles"]
