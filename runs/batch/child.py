@@ -1,0 +1,101 @@
+"""What the process of one run of a batch does: simulate, judge, reduce to figures, drop what is not kept, write the row.
+
+It never touches HELICS: the engines and their broker are in processes of their own, which end with it.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cosim.errors import CosimError, MachineError, ScenarioError
+from cosim.simulation import Interrupted, Run, run
+from runs.batch.figures import compute_figures
+from runs.batch.file import EVERYTHING
+from runs.batch.row import Row
+from runs.batch.task import DISK, FINISHED, INTERRUPTED, MACHINE, RunTask, is_full, row_of, write_row
+
+#: Words in a fault's text by which the machine failed the run, not its model.
+_FULL = ("No space left", "Disk quota")
+_LOST = ("killed by SIGKILL",)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One run, in a folder of its own."""
+
+    task: RunTask
+    folder: Path
+
+    def __call__(self, stop: threading.Event) -> int:
+        """Make the run and write its row; the exit code says whether the machine was at fault."""
+        try:
+            return self._make(stop)
+        except Interrupted:
+            return INTERRUPTED
+        except OSError as error:
+            if is_full(error):
+                return DISK
+            traceback.print_exc()
+            write_row(
+                self._row("failed", error=f"{error.strerror or error}: {error.filename or 'a file'}"), self.folder
+            )
+            return MACHINE
+
+    def _make(self, stop: threading.Event) -> int:
+        code = FINISHED
+        try:
+            made = run(self.task.variant.load(), self.folder, baseline=self.task.baseline, stop=stop)
+            row = self._judged(made)
+        except ScenarioError as error:
+            row = self._row("invalid", error=str(error))
+        except MachineError as error:
+            row, code = self._row("failed", error=str(error)), MACHINE
+        except CosimError as error:
+            row = self._row("failed", error=str(error))
+        if any(words in row.error for words in _FULL):
+            return DISK
+        if any(words in row.error for words in _LOST):
+            code = MACHINE
+        write_row(row, self.folder)
+        return code
+
+    def _judged(self, made: Run) -> Row:
+        """The row of a run that has a verdict."""
+        known: dict[str, Any] = {"verdict": "good" if made.trustworthy else "bad"}
+        runs = [entry for entry in (made, made.baseline) if entry is not None]
+        timings = [entry.manifest["timings"] for entry in runs]
+        known["startup_s"] = max(entry["startup_s"] for entry in timings)
+        known["peak_memory_mb"] = sum(entry["peak_memory_MB"] for entry in timings)
+        known["simulated_s"] = self.task.variant.load().horizon.duration / 1e9
+        if made.cause is not None:
+            return self._row("failed", error=made.cause, **known)
+        known["digest"] = made.manifest["digest"]
+        known["baseline_digest"] = made.baseline.manifest["digest"] if made.baseline else ""
+        known["figures"] = compute_figures(made, self.task.figures)
+        if self.task.report:
+            from runs.report import write_report
+
+            write_report(made)
+        self._drop(made)
+        if made.trustworthy:
+            return self._row("good", **known)
+        failed = [f"{check.name}: {check.detail}" for entry in runs for check in entry.verdict.failed]
+        return self._row("untrusted", error="; ".join(failed), **known)
+
+    def _drop(self, made: Run) -> None:
+        """Drop the outputs that are not kept."""
+        if self.task.keep == EVERYTHING:
+            return
+        from runs.batch.keep import keep_only
+
+        keep_only(made, self.task.keep)
+
+    def _row(self, outcome: str, error: str = "", **known: Any) -> Row:
+        sys.stdout.flush()
+        error = error.replace(str(self.folder), str(self.task.folder))
+        return row_of(self.task.variant, outcome, error=error, **known)

@@ -1,0 +1,341 @@
+"""One run of a batch, as a worker does it: in a child process, within its limits, into a folder that appears whole.
+
+A run is made in a folder of its own under `.work/` and renamed to `runs/<run>` when its row is written: what is there
+is finished. Two that make the same run at once (a worker that was thought lost) do not meet; the first one counts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cosim.engine.files import SCRATCH
+from cosim.errors import MachineError
+from cosim.units import format_duration
+from runs.batch.file import RunLimits
+from runs.batch.plan import Variant
+from runs.batch.row import Row, read_row
+from runs.batch.zygote import Zygote
+
+WORK = ".work"  #: the subfolder of a batch's folder where unfinished runs are
+RUNS = "runs"
+ROW = "row.json"
+LOG = "run.log"
+OUTPUT = "output.log"  #: what the run's own process printed, as long as it runs
+
+POLL = 0.1  #: [s] between two looks at the time and at who wants the run
+MEMORY_POLL = 0.5  #: [s] between two looks at the memory, which cost more
+GRACE = 8.0  #: [s] for a run to end in good order once its time is over
+
+FINISHED, MACHINE, DISK, INTERRUPTED = 0, 75, 28, 130  #: exit codes of a run's process
+
+
+class Stopped(Exception):  # noqa: N818 - it is no error
+    """Nobody wants the run any more."""
+
+
+class DiskFullError(MachineError):
+    """There is no room for results; the batch cannot go on."""
+
+
+@dataclass(frozen=True)
+class RunTask:
+    """All that a worker must know to make one run; small, it travels to the worker."""
+
+    variant: Variant
+    out: Path  #: the batch's folder
+    session: str  #: of the client that wants it; a try counts as lost only within one
+    limits: RunLimits
+    retries: int
+    baseline: bool
+    keep: tuple[str, ...]
+    figures: Mapping[str, Any]
+    report: bool
+
+    @property
+    def folder(self) -> Path:
+        """Where the finished run is."""
+        return self.out / RUNS / self.variant.run
+
+
+def execute(task: RunTask, stop: Callable[[], bool], worker: str = "") -> Row:
+    """Make the run, unless it is there already, and return its row.
+
+    Raises Stopped if `stop` says so, DiskFullError, MachineError where the folder cannot be written.
+    """
+    try:
+        done = finished_row(task.folder)
+        if done is not None and done.key == task.variant.key:
+            return done
+        tries = _Tries(task)
+        while True:
+            if tries.count > task.retries:
+                times = f"{tries.count} time" + "s" * (tries.count > 1)
+                error = (
+                    f"its worker was lost each of the {times} it ran; it may need more memory than the worker has. "
+                    "Set limits.memory in the batch file, so that it ends before its worker does."
+                )
+                return _publish(task, _empty(task), row_of(task.variant, "lost", error=error), tries, worker)
+            with tries.begin():
+                folder = _empty(task)
+                code, row = _attempt(task, folder, stop, worker)
+            if code != MACHINE or tries.count > task.retries:
+                return _publish(task, folder, row, tries, worker)
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError as error:
+        raise _of_disk(task, error) from None
+
+
+def finished_row(folder: Path) -> Row | None:
+    """The row of the run in `folder`; None if there is no finished one."""
+    try:
+        return read_row(folder / ROW)
+    except (OSError, ValueError):
+        return None
+
+
+def row_of(variant: Variant, outcome: Any, **known: Any) -> Row:
+    """A row with what the plan knows of a run."""
+    return Row(
+        run=variant.run,
+        number=variant.number,
+        group=variant.group,
+        key=variant.key,
+        parameters=variant.parameters,
+        outcome=outcome,
+        **known,
+    )
+
+
+class _Tries:
+    """How often a run was begun by this client and never ended: kept on disk, as the one who counts may be killed."""
+
+    def __init__(self, task: RunTask) -> None:
+        self.folder = task.out / WORK / task.variant.run
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._file = self.folder / f"{task.session}.tries"
+        self.count = self._file.stat().st_size if self._file.exists() else 0
+
+    @contextmanager
+    def begin(self) -> Iterator[None]:
+        """Count one more, unless it is stopped."""
+        with self._file.open("ab") as file:
+            file.write(b".")
+        self.count += 1
+        try:
+            yield
+        except Stopped:
+            with contextlib.suppress(OSError):
+                os.truncate(self._file, self.count - 1)
+            raise
+
+
+def _empty(task: RunTask) -> Path:
+    """A new folder to make the run in; what earlier tries left goes."""
+    around = task.out / WORK / task.variant.run
+    for old in around.iterdir():
+        if old.is_dir():
+            shutil.rmtree(old, ignore_errors=True)
+    folder = around / secrets.token_hex(4)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _attempt(task: RunTask, folder: Path, stop: Callable[[], bool], worker: str) -> tuple[int, Row]:
+    """One try in a process of its own: its exit code, and the row. Raises Stopped, DiskFullError, OSError."""
+    from runs.batch.child import Work
+
+    began = time.monotonic()
+    output = folder.parent / OUTPUT
+    output.unlink(missing_ok=True)
+    try:
+        with _zygote(task) as zygote:
+            zygote.start(Work(task, folder), output)
+            code, exceeded = _watch(task, zygote, stop)
+    except MachineError as error:
+        code, exceeded = MACHINE, None
+        _note(folder, output)
+        return code, row_of(task.variant, "failed", error=str(error), wall_s=time.monotonic() - began, worker=worker)
+    except Stopped:
+        shutil.rmtree(folder.parent, ignore_errors=True)
+        raise
+    if code == DISK:
+        raise _no_room(task)
+    row = finished_row(folder) if code in (FINISHED, MACHINE) else None
+    if row is None:
+        _note(folder, output)
+        error = _OVER[exceeded](task) if exceeded else _ended_badly(code)
+        row = row_of(task.variant, exceeded or "failed", error=error)
+        code = FINISHED if exceeded else MACHINE
+    return code, row.update(wall_s=time.monotonic() - began, worker=worker)
+
+
+def _watch(task: RunTask, zygote: Zygote, stop: Callable[[], bool]) -> tuple[int, str | None]:
+    """Wait for the run's process; its exit code, and which limit it exceeded. Raises Stopped, MachineError."""
+    began = looked = time.monotonic()
+    limit = None if task.limits.time is None else task.limits.time / 1e9
+    exceeded: str | None = None
+    while (code := zygote.wait(POLL)) is None:
+        now = time.monotonic()
+        if stop():
+            zygote.signal(signal.SIGKILL)
+            while zygote.wait(POLL) is None:
+                pass
+            raise Stopped
+        if limit is not None and now - began > limit:
+            zygote.signal(signal.SIGTERM if exceeded is None else signal.SIGKILL)
+            exceeded, limit = "timeout", now - began + GRACE
+        if task.limits.memory is not None and now - looked > MEMORY_POLL:
+            looked = now
+            if zygote.memory() > task.limits.memory:
+                zygote.signal(signal.SIGKILL)
+                exceeded, limit = "memory", None
+    return code, exceeded
+
+
+def _too_long(task: RunTask) -> str:
+    limit = format_duration(task.limits.time or 0)
+    return f"took longer than limits.time ({limit}) and was ended; raise the limit, or see where it was in its {LOG}"
+
+
+def _too_large(task: RunTask) -> str:
+    limit = f"{(task.limits.memory or 0) / 1e6:g} MB"
+    return f"used more memory than limits.memory ({limit}) and was ended; raise the limit, or make the run smaller"
+
+
+_OVER: Mapping[str, Callable[[RunTask], str]] = {"timeout": _too_long, "memory": _too_large}
+
+
+def _ended_badly(code: int) -> str:
+    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    return f"the run's process was {how}; if nobody did that, the machine may have run out of memory. See its {LOG}"
+
+
+def _note(folder: Path, output: Path) -> None:
+    """Make a log of what the processes of an ended run printed."""
+    parts = [(folder / LOG).read_text(errors="replace")] if (folder / LOG).exists() else []
+    for path in (*sorted((folder / SCRATCH).glob("*.log")), output):
+        text = path.read_text(errors="replace") if path.exists() else ""
+        if text.strip():
+            parts.append(f"== process {path.stem}\n{text}\n")
+    with contextlib.suppress(OSError):
+        (folder / LOG).write_text("".join(parts))
+
+
+def _publish(task: RunTask, folder: Path, row: Row, tries: _Tries, worker: str) -> Row:
+    """Put the run in its place, whole; the row of the one that was first. Raises OSError."""
+    for scratch in (folder / SCRATCH, folder / "baseline" / SCRATCH):
+        shutil.rmtree(scratch, ignore_errors=True)
+    log = f"{RUNS}/{task.variant.run}/{LOG}" if (folder / LOG).exists() else ""
+    row = row.update(attempts=max(1, tries.count), worker=worker, log=log)
+    write_row(row, folder)
+    task.folder.parent.mkdir(exist_ok=True)
+    try:
+        folder.rename(task.folder)
+    except OSError:
+        first = finished_row(task.folder)
+        if first is not None and first.key == row.key:
+            row = first
+        else:  # half a run, or an earlier scenario's
+            shutil.rmtree(task.folder)
+            folder.rename(task.folder)
+    shutil.rmtree(tries.folder, ignore_errors=True)
+    return row
+
+
+def write_row(row: Row, folder: Path) -> None:
+    """Write a run's row, whole or not at all. Raises OSError."""
+    partial = folder / f"{ROW}.partial"
+    partial.write_text(row.model_dump_json(indent=1) + "\n")
+    partial.rename(folder / ROW)
+
+
+def _no_room(task: RunTask) -> DiskFullError:
+    return DiskFullError(f"no space left for results in {task.out}; free space there")
+
+
+def _of_disk(task: RunTask, error: OSError) -> MachineError:
+    if is_full(error):
+        return _no_room(task)
+    return MachineError(f"cannot write to {error.filename or task.out}: {error.strerror}; mend that")
+
+
+def is_full(error: OSError) -> bool:
+    """Whether the disk is full, or what this user may have of it."""
+    import errno
+
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+# A worker keeps its zygotes, one for each of its threads that runs something. ----------------------------------------
+
+_idle: list[tuple[tuple[str, ...], Zygote]] = []
+_lock = threading.Lock()
+
+
+@contextmanager
+def _zygote(task: RunTask) -> Iterator[Zygote]:
+    """A zygote that nobody else uses; one that was lost is not used again."""
+    modules = _modules(task.variant.scenario)
+    with _lock:
+        found = next((entry for entry in _idle if set(modules) <= set(entry[0])), None)
+        if found is not None:
+            _idle.remove(found)
+        elif _idle:
+            _idle.pop()[1].close()  # one for other scenarios
+    if found is not None:
+        modules, zygote = found
+    else:
+        zygote = Zygote(modules)
+    try:
+        yield zygote
+    except Stopped:
+        pass_on = True
+        raise
+    except BaseException:
+        pass_on = False
+        zygote.close()
+        raise
+    else:
+        pass_on = True
+    finally:
+        if pass_on:
+            with _lock:
+                _idle.append((modules, zygote))
+
+
+def _modules(scenario: Any) -> tuple[str, ...]:
+    """The modules of the federate kinds that a scenario names."""
+    from cosim.scenario import DEFAULT_KINDS
+
+    found = {DEFAULT_KINDS["communications"], *(kind for section, kind in DEFAULT_KINDS.items() if section in scenario)}
+
+    def look(value: Any) -> None:
+        if isinstance(value, dict):
+            if isinstance(value.get("kind"), str):
+                found.add(value["kind"])
+            for item in value.values():
+                look(item)
+        elif isinstance(value, list | tuple):
+            for item in value:
+                look(item)
+
+    look(scenario)
+    return tuple(sorted(f"federates.{kind}" for kind in found if kind.isidentifier()))
+
+
+def close_zygotes() -> None:
+    """End the zygotes of this process; a worker's end does it too."""
+    with _lock:
+        while _idle:
+            _idle.pop()[1].close()

@@ -1,0 +1,243 @@
+"""A process that has imported everything and forks a child for each run: a run starts in milliseconds.
+
+A worker talks to its zygote over a pipe, and both ends watch it: a zygote whose worker is gone, killed or not, ends,
+and what it had forked ends with it. The zygote stays single-threaded and never touches an engine or HELICS: only so
+is a fork safe. It takes in the orphans of its children (a run's own processes), so that ending a run means ending
+every process that came of it, whoever started it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from cosim.engine.lifeline import die_with_parent
+from cosim.errors import MachineError
+
+POLL = 0.05  #: [s] between two looks where the system has no file descriptors of processes
+STARTS_WITHIN = 120.0  #: [s] that the imports may take, on a busy machine
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+
+#: What a run's child needs, imported once. They start no thread but that of pyarrow's allocator, which forks well.
+PRELOADED = (
+    "pandas",
+    "xarray",
+    "zarr",
+    "cosim.simulation",
+    "cosim.wiring",
+    "runs.batch.child",
+)
+
+Work = Callable[[threading.Event], int]  #: what a child does: given the event that asks it to stop; its exit code
+
+
+class Zygote:
+    """A worker's end: one run at a time."""
+
+    def __init__(self, modules: Sequence[str] = ()) -> None:
+        """Start it; `modules` are imported beside those that every run needs, where that goes well."""
+        self._pipe, there = Pipe()
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "runs.batch.zygote", str(there.fileno()), *modules],
+            pass_fds=[there.fileno()],
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            env={**os.environ, **threads},
+        )
+        there.close()
+        self._child: int | None = None
+
+    def start(self, work: Work, log: Path) -> None:
+        """Fork a child that does `work` (it must pickle) and writes what it prints to `log`. Raises MachineError."""
+        try:
+            self._pipe.send((work, str(log)))
+            if not self._pipe.poll(STARTS_WITHIN):
+                raise MachineError(f"no process for runs came up within {STARTS_WITHIN:.0f} s; the machine is too busy")
+            self._child = self._pipe.recv()
+        except (EOFError, OSError):
+            raise self._lost() from None
+
+    def wait(self, seconds: float) -> int | None:
+        """The exit code of the child (negative: its signal), or None if it runs on. Raises MachineError.
+
+        When it has ended, so has every process that it started.
+        """
+        try:
+            if not self._pipe.poll(seconds):
+                return None
+            code: int = self._pipe.recv()
+        except (EOFError, OSError):
+            raise self._lost() from None
+        self._child = None
+        return code
+
+    def signal(self, number: int) -> None:
+        """Send the child a signal; SIGKILL ends it with all that it started."""
+        with contextlib.suppress(OSError):
+            self._pipe.send(number)
+
+    def memory(self) -> int:
+        """Resident memory of the child and all that it started [B]; pages that they share count once."""
+        child = self._child
+        return 0 if child is None else sum(_resident(process) for process in _tree(child))
+
+    def close(self) -> None:
+        """End it, and what it still runs."""
+        self._pipe.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _lost(self) -> MachineError:
+        self.close()
+        code = self._process.returncode
+        how = f"killed by {signal.Signals(-code).name}" if code and code < 0 else f"ended with exit code {code}"
+        return MachineError(f"the process that starts runs was {how}; the machine may have run out of memory")
+
+
+def _tree(pid: int) -> list[psutil.Process]:
+    try:
+        first = psutil.Process(pid)
+        return [first, *first.children(recursive=True)]
+    except psutil.Error:
+        return []
+
+
+def _resident(process: psutil.Process) -> int:
+    """The process' share of the memory that it uses [B]: forked processes share most of theirs."""
+    try:
+        for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return 1024 * int(line.split()[1])
+    except OSError:
+        with contextlib.suppress(psutil.Error):
+            return int(process.memory_info().rss)
+    return 0
+
+
+# The zygote's end ----------------------------------------------------------------------------------------------------
+
+
+def serve(pipe: Connection) -> None:
+    """Fork a child for each work that comes, until the worker is gone."""
+    while True:
+        try:
+            request = pipe.recv()
+        except (EOFError, OSError):
+            return
+        if isinstance(request, int):
+            continue  # a signal for a child that had just ended
+        work, log = request
+        parent = os.getpid()
+        child = os.fork()
+        if child == 0:
+            pipe.close()
+            _be_child(work, Path(log), parent)
+        pipe.send(child)
+        code = _attend(pipe, child)
+        if code is None:
+            return
+        pipe.send(code)
+
+
+def _attend(pipe: Connection, child: int) -> int | None:
+    """Pass on signals until the child has ended; its exit code. None: the worker is gone, and so is the child."""
+    gone = os.pidfd_open(child) if hasattr(os, "pidfd_open") else None
+    try:
+        while True:
+            watched: list[Any] = [pipe] if gone is None else [pipe, gone]
+            ready, _, _ = select.select(watched, [], [], POLL if gone is None else None)
+            if pipe in ready:
+                try:
+                    os.kill(child, pipe.recv())
+                except ProcessLookupError:
+                    pass
+                except (EOFError, OSError):
+                    _end_all()
+                    return None
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                _end_all()
+                return os.waitstatus_to_exitcode(status)
+    finally:
+        if gone is not None:
+            os.close(gone)
+
+
+def _end_all() -> None:
+    """End every process that is left of a run: children, and orphans that came to this process."""
+    while True:
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(0.002)
+
+
+def _be_child(work: Work, log: Path, parent: int) -> None:
+    """What a forked child does; it never returns."""
+    code = 1
+    try:
+        os.setsid()
+        die_with_parent(parent)
+        with log.open("ab", buffering=0) as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        stop = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: stop.set())
+        code = work(stop)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(BaseException):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def _preload(modules: Iterator[str]) -> None:
+    for module in modules:
+        with contextlib.suppress(Exception):  # a run that needs it will say what is wrong
+            importlib.import_module(module)
+
+
+def main() -> None:
+    """Import what runs need, and serve."""
+    pipe = Connection(int(sys.argv[1]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    for module in PRELOADED:
+        importlib.import_module(module)
+    _preload(iter(sys.argv[2:]))
+    gc.collect()
+    gc.freeze()  # the children share these pages as long as no collection touches them
+    serve(pipe)
+
+
+if __name__ == "__main__":
+    main()
