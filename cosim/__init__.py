@@ -4,6 +4,7 @@ scenario = cosim.load("heat_wave.yaml")
 run = cosim.run(scenario, out="results/heat")
 run.verdict, run.results, run.baseline
 run = cosim.open("results/heat")
+batch = cosim.open_batch("results/rebound_share")
 """
 
 from __future__ import annotations
@@ -11,18 +12,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cosim.batch_folder import Batch, open_batch
     from cosim.scenario import Scenario, load
     from cosim.simulation import Run, run
     from cosim.simulation import open_run as open  # noqa: A004 - reads as `cosim.open(folder)`
     from cosim.wiring import wire
 
-__all__ = ["Run", "Scenario", "load", "open", "run", "wire"]
+__all__ = ["Batch", "Run", "Scenario", "load", "open", "open_batch", "run", "wire"]
 
 _PLACES = {
+    "Batch": ("cosim.batch_folder", "Batch"),
     "Run": ("cosim.simulation", "Run"),
     "Scenario": ("cosim.scenario", "Scenario"),
     "load": ("cosim.scenario", "load"),
     "open": ("cosim.simulation", "open_run"),
+    "open_batch": ("cosim.batch_folder", "open_batch"),
     "run": ("cosim.simulation", "run"),
     "wire": ("cosim.wiring", "wire"),
 }

@@ -241,14 +241,15 @@ def _duration(run: Recorded) -> Time:
     return round(parse(run.federation["duration"], "s", bare=False) * 1e9)
 
 
-def _step(run: Recorded) -> Time:
+def step_of(run: Recorded) -> Time:
+    """The base step [ns]."""
     from cosim.units import parse
 
     return round(parse(run.federation["step"], "s", bare=False) * 1e9)
 
 
 def _hours(run: Recorded, times: Times) -> Floats:
-    return measures.held_hours(times, _step(run))
+    return measures.held_hours(times, step_of(run))
 
 
 def _extreme(run: Recorded, found: measures.Extreme) -> Extreme:
@@ -436,7 +437,7 @@ def _speed(run: Recorded) -> Speed:
     wall, busy = timings["simulation_s"], timings["busy_s"]
     slowest = max(busy, key=lambda name: busy[name], default=None)
     complete = not run.run.verdict.fault
-    simulated = _duration(run) if complete else min(_duration(run), run.reached + _step(run))
+    simulated = _duration(run) if complete else min(_duration(run), run.reached + step_of(run))
     return Speed(
         simulated_s=simulated / 1e9,
         wall_s=wall,

@@ -15,15 +15,14 @@ import numpy as np
 from pydantic import field_validator, model_validator
 
 from cosim.contract import Port
-from cosim.errors import ResultsError
 from cosim.federation import PortReference
 from cosim.registry import unknown
 from cosim.settings import Settings
 from cosim.simulation import Run
 from cosim.units import UNITS, convert
 from runs.measures import HOUR, held_hours
-from runs.recorded import NODE_VOLTAGE, Floats, Recorded, Times
-from runs.summary import Load, Summary, summarise_recorded
+from runs.recorded import NODE_VOLTAGE, Floats, Recorded, Times, Variable
+from runs.summary import Load, Summary, step_of, summarise_recorded
 
 REDUCTIONS = ("max", "min", "mean", "sum", "energy", "first", "last", "time_of_max", "time_of_min")
 WITH_NUMBER = ("quantile", "duration_above", "duration_below")
@@ -239,9 +238,7 @@ def _nanoseconds(clock: str) -> int:
 # ------------------------------------------------------------------------------------ before a run
 
 
-def figure_problem(
-    spec: FigureSpec, outputs: Mapping[str, Mapping[str, Port]], exclude: Iterable[str], *, has_twin: bool
-) -> str:
+def figure_problem(spec: FigureSpec, outputs: Mapping[str, Mapping[str, Port]], *, has_twin: bool) -> str:
     """Why a figure can never be computed of a run with these outputs (federate -> port -> it); "" if it can."""
     if spec.needs_twin and not has_twin:
         return "needs the undisturbed twin; the scenario has no perturbations, or the batch says `baseline: false`"
@@ -311,9 +308,8 @@ def reduced_unit(spec: FigureSpec, unit: str) -> tuple[float, str]:
 
 
 def compute_figures(run: Run, specs: Mapping[str, FigureSpec]) -> dict[str, float | None]:
-    """The figures of a finished run; None where a figure has no value, as the time of a peak in an empty span.
-
-    Raises ResultsError, naming the figure, where what it needs was not recorded.
+    """The figures of a finished run; None where one has no value in it: what it needs was not recorded, or its span
+    of the day is empty. That no run of a batch can have it is found by the plan, see `figure_problem`.
     """
     if not specs:
         return {}
@@ -323,57 +319,53 @@ def compute_figures(run: Run, specs: Mapping[str, FigureSpec]) -> dict[str, floa
     found: dict[str, float | None] = {}
     for name, spec in specs.items():
         if spec.needs_twin and twin is None:
-            raise ResultsError(f"figure '{name}' needs the undisturbed twin, which was not run; set `baseline: true`")
-        if spec.figure is not None:
+            found[name] = None
+        elif spec.figure is not None:
             summary = summary or summarise_recorded(recorded, twin)
-            found[name] = _ready(name, spec, summary)
+            found[name] = _ready(spec, summary)
         else:
-            found[name] = _reduced(name, spec, recorded, twin)
+            found[name] = _reduced(spec, recorded, twin)
     return found
 
 
-def units_and_titles(specs: Mapping[str, FigureSpec], units: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """Unit and title of each figure; `units` holds those of recorded outputs by `federate.port`."""
-    found = {}
-    for name, spec in specs.items():
-        if spec.figure is not None:
-            ready = READY[spec.figure]
-            found[name] = spec.unit or ready.unit, spec.title or ready.title
-            continue
-        unit = units.get(str(spec.of).partition("[")[0], "")
-        own = reduced_unit(spec, unit)[1] if unit else ""
-        above = " above the undisturbed twin's" if spec.minus_baseline else ""
-        found[name] = spec.unit or own, spec.title or f"{spec.reduce} of {spec.of}{above}"
-    return found
+def unit_and_title(spec: FigureSpec, outputs: Mapping[str, Mapping[str, Port]]) -> tuple[str, str]:
+    """Unit and title of a figure that can be computed of these outputs (federate -> port -> it)."""
+    if spec.figure is not None:
+        ready = READY[spec.figure]
+        whose = f" of {spec.federate}" if spec.federate else ""
+        return spec.unit or ready.unit, spec.title or ready.title + whose
+    reference = PortReference.parse(str(spec.of))
+    _, unit = reduced_unit(spec, outputs[reference.federate][reference.port].unit)
+    above = " less the undisturbed one" if spec.minus_baseline else ""
+    return spec.unit or unit, spec.title or f"{spec.reduce.replace('_', ' ')} of {spec.of}{above}"
 
 
-def _ready(name: str, spec: FigureSpec, summary: Summary) -> float | None:
+def _ready(spec: FigureSpec, summary: Summary) -> float | None:
     ready = READY[str(spec.figure)]
-    values = list(ready.of(summary, spec.federate))
-    if not values:
-        raise ResultsError(f"figure '{name}': the run recorded nothing of which there is a {ready.title}")
-    present = [value for value in values if value is not None]
-    if not present:
+    present = [value for value in ready.of(summary, spec.federate) if value is not None]
+    return convert(float(ready.combine(present)), ready.unit, spec.unit or ready.unit) if present else None
+
+
+def _reduced(spec: FigureSpec, run: Recorded, twin: Recorded | None) -> float | None:
+    variable = _variable(spec, run)
+    if variable is None:
         return None
-    return convert(float(ready.combine(present)), ready.unit, spec.unit or ready.unit)
-
-
-def _reduced(name: str, spec: FigureSpec, run: Recorded, twin: Recorded | None) -> float | None:
-    times, series, unit = _series(name, spec, run)
-    if spec.minus_baseline and twin is not None:
-        other_times, other, _ = _series(name, spec, twin)
-        times, here, there = np.intersect1d(times, other_times, return_indices=True)
-        series = series[here] - other[there]
-    hours = held_hours(times, int(np.diff(times[:2]).sum()) or HOUR)
+    times, series = variable.times, _series(spec, variable)
+    if spec.minus_baseline:
+        other = None if twin is None else _variable(spec, twin)
+        if other is None:
+            return None
+        times, here, there = np.intersect1d(times, other.times, return_indices=True)
+        series = series[here] - _series(spec, other)[there]
+    hours = held_hours(times, step_of(run))
     if spec.during is not None:
         inside = _inside(times, run, spec.during)
         times, series, hours = times[inside], series[inside], hours[inside]
     if not times.size:
         return None
-    factor, reduced = reduced_unit(spec, unit)
+    factor, unit = reduced_unit(spec, variable.unit)
     value = factor * _number(spec.reduce, times, series, hours)
-    wanted = spec.unit or reduced
-    return value if wanted == reduced else _difference(value, reduced, wanted, spec)
+    return value if spec.unit in (None, unit) else _difference(value, unit, str(spec.unit), spec)
 
 
 def _difference(value: float, unit: str, wanted: str, spec: FigureSpec) -> float:
@@ -382,24 +374,26 @@ def _difference(value: float, unit: str, wanted: str, spec: FigureSpec) -> float
     return converted - convert(0.0, unit, wanted) if spec.minus_baseline else converted
 
 
-def _series(name: str, spec: FigureSpec, run: Recorded) -> tuple[Times, Floats, str]:
-    """The times, values and unit of the output that a figure reduces."""
+def _variable(spec: FigureSpec, run: Recorded) -> Variable | None:
+    """The output that a figure reduces, if the run recorded it, and the label with it."""
     reference = PortReference.parse(str(spec.of))
     variable = run.get(reference.federate, reference.port)
     if variable is None or not variable.times.size:
-        raise ResultsError(f"figure '{name}': the run recorded no {reference.federate}.{reference.port}")
-    index: tuple[int, ...] = ()
-    if reference.label is not None:
-        labels = next(iter(variable.labels.values()), ())
-        if reference.label not in labels:
-            raise ResultsError(f"figure '{name}': {unknown('label', reference.label, labels, variable.key)}")
-        index = (labels.index(reference.label),)
+        return None
+    missing = reference.label is not None and reference.label not in next(iter(variable.labels.values()), ())
+    return None if missing else variable
+
+
+def _series(spec: FigureSpec, variable: Variable) -> Floats:
+    """The values that a figure reduces, one at each time."""
+    label = PortReference.parse(str(spec.of)).label
+    index = None if label is None else next(iter(variable.labels.values())).index(label)
     combine: Callable[..., Any] = getattr(np, spec.elements)
-    blocks = []
+    blocks = [np.zeros(0)]
     for _, block in variable.blocks():
-        chosen = block[(slice(None), *index)].reshape(len(block), -1)
+        chosen = (block if index is None else block[:, index]).reshape(len(block), -1)
         blocks.append(combine(_part(chosen, spec.part), axis=1))
-    return variable.times, np.concatenate(blocks), variable.unit
+    return np.concatenate(blocks)
 
 
 def _part(values: Any, part: str) -> Floats:
@@ -443,4 +437,4 @@ def _number(reduce: str, times: Times, series: Floats, hours: Floats) -> float:
     return float(simple[reduce]())
 
 
-__all__ = ["READY", "FigureSpec", "compute_figures", "figure_problem", "named_figures", "units_and_titles"]
+__all__ = ["READY", "FigureSpec", "compute_figures", "figure_problem", "named_figures", "unit_and_title"]

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from cosim.contract import Port
 from cosim.errors import Fault, ScenarioError
 from cosim.federation import Federation
 from cosim.manifest import input_hashes, versions
@@ -24,7 +25,9 @@ from cosim.seeds import generator
 from cosim.wiring import wire
 from cosim.yaml_places import Document, Location
 from runs.batch.addressing import PathError, assign, locations
+from runs.batch.figures import figure_problem, unit_and_title
 from runs.batch.file import BatchFile, Group, Sample, Vary
+from runs.batch.keep import is_kept
 
 #: Parts of a scenario that change no result: its names, and when a silent federate counts as hung.
 IRRELEVANT = ("name", "description", "limits")
@@ -62,6 +65,8 @@ class Plan:
 
     batch: BatchFile
     variants: tuple[Variant, ...]
+    figures: Mapping[str, tuple[str, str]] = field(default_factory=dict)  #: unit and title of each figure
+    remarks: tuple[str, ...] = ()  #: what the author may not expect: figures that a group cannot have, equal runs
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -115,7 +120,8 @@ def make_plan(batch: BatchFile) -> Plan:
         if error:
             error = _with(values, error)
         variants.append(Variant(number, run, name, values, scenario, batch.base.folder, key, error))
-    return Plan(batch, tuple(variants))
+    checked = _check_outputs(batch, variants)
+    return Plan(batch, tuple(variants), checked.figures, (*checked.remarks, *_equal_runs(variants)))
 
 
 def variant_scenario(batch: BatchFile, group: Group | None, values: Mapping[str, Any]) -> Scenario:
@@ -206,6 +212,75 @@ def _plugin_hash(kind: str) -> str:
     if kind.endswith(".py") or found.__module__.startswith("federates."):
         return ""
     return hashlib.sha256(Path(inspect.getfile(found)).read_bytes()).hexdigest()
+
+
+@dataclass
+class _Checked:
+    """What the outputs of each group's first run say of figures."""
+
+    figures: dict[str, tuple[str, str]] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+
+def _check_outputs(batch: BatchFile, variants: Sequence[Variant]) -> _Checked:
+    """Hold the figures and `keep` against what the first valid run of each group records.
+
+    Raises ScenarioError for a figure that no group can have, and a pattern that keeps nothing.
+    """
+    checked = _Checked()
+    first = {variant.group: variant for variant in reversed(variants) if variant.valid}
+    if not first:
+        return checked
+    recorded = {group: _outputs(variant.load()) for group, variant in sorted(first.items())}
+    faults = []
+    for name, spec in batch.figures.items():
+        problems = {}
+        for group, outputs in recorded.items():
+            twin = batch.baseline and bool((first[group].scenario or {}).get("perturbations"))
+            problems[group] = figure_problem(spec, outputs, has_twin=twin)
+        wrong = {group: problem for group, problem in problems.items() if problem}
+        if len(wrong) == len(problems):
+            text = next(iter(wrong.values()))
+            faults.append(Fault(batch.place("figures", name), f"{text}.", "`cosim wire` lists the outputs."))
+            continue
+        checked.remarks += [f"figure '{name}' stays empty in group '{group}': {text}" for group, text in wrong.items()]
+        able = next(group for group in recorded if group not in wrong)
+        checked.figures[name] = unit_and_title(spec, recorded[able])
+    keys = {
+        f"{federate}.{port}" for outputs in recorded.values() for federate, ports in outputs.items() for port in ports
+    }
+    for position, pattern in enumerate(batch.keep):
+        if not any(is_kept(key, [pattern]) for key in keys):
+            place = batch.place("keep", position)
+            faults.append(Fault(place, f"{unknown('output', pattern, keys)}.", "`cosim wire` lists the outputs."))
+    if faults:
+        raise ScenarioError(faults)
+    return checked
+
+
+def _outputs(scenario: Scenario) -> dict[str, dict[str, Port]]:
+    """The outputs that a run of `scenario` records: federate -> port -> it."""
+    federation = wire(scenario)
+    return {
+        spec.name: {
+            port.name: port
+            for port in federation.build(spec).ports()
+            if port.direction == "out" and not is_kept(f"{spec.name}.{port.name}", federation.exclude)
+        }
+        for spec in federation.federates
+    }
+
+
+def _equal_runs(variants: Sequence[Variant]) -> Iterator[str]:
+    """Runs that are given more than once."""
+    runs: dict[str, list[str]] = {}
+    for variant in variants:
+        if variant.key:
+            runs.setdefault(variant.key, []).append(variant.run)
+    equal = [entry for entry in runs.values() if len(entry) > 1]
+    if equal:
+        count = sum(len(entry) - 1 for entry in equal)
+        yield f"{count} runs repeat others, with equal results; the first: {', '.join(equal[0][:5])}"
 
 
 def _sha256(value: Any) -> str:

@@ -1,0 +1,172 @@
+"""The results of all runs of a batch as one xarray object, opened lazily with Dask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cosim.batch_folder import PARAMETER, run_folder
+from cosim.errors import ResultsError
+from cosim.registry import unknown
+from cosim.results import BASELINE, RESULTS
+
+if TYPE_CHECKING:
+    import xarray
+
+    from cosim.batch_folder import Batch
+
+RUN = "run"
+
+
+def joined(batch: Batch, what: str, *, baseline: bool, elapsed: bool) -> Any:
+    """See `Batch.results`."""
+    group, _, port = what.partition(".")
+    opened = _opened(batch, group, port, baseline=baseline, elapsed=elapsed)
+    _check_units(opened)
+    names = list(dict.fromkeys(str(name) for dataset in opened.values() for name in dataset.data_vars))
+    whole = _stacked(batch, opened, names)
+    return whole[port] if port else whole
+
+
+def bands(
+    batch: Batch, what: str, shares: Sequence[float], *, by: str | None, baseline: bool, elapsed: bool
+) -> xarray.DataArray:
+    """See `Batch.quantiles`."""
+    import xarray
+
+    if "." not in what:
+        raise ResultsError(f"quantiles are of one output, as `{what}.power`")
+    array = joined(batch, what, baseline=baseline, elapsed=elapsed)
+    attributes = array.attrs
+    array = (array.real if np.iscomplexobj(array) else array).chunk({RUN: -1})
+    if by is None:
+        found = array.quantile(list(shares), dim=RUN)
+    else:
+        if by not in array.coords or array.coords[by].dims != (RUN,):
+            known = [str(name) for name, coordinate in array.coords.items() if coordinate.dims == (RUN,)]
+            raise ResultsError(unknown("parameter", by, known))
+        values = array.coords[by].to_series()
+        parts = [
+            array.isel({RUN: np.flatnonzero((values == value).to_numpy())}).quantile(list(shares), dim=RUN)
+            for value in sorted(values.dropna().unique())
+        ]
+        found = xarray.concat(parts, dim=by, join="exact", coords="minimal", compat="override").assign_coords(
+            {by: sorted(values.dropna().unique())}
+        )
+    return found.assign_attrs(attributes)  # type: ignore[no-any-return]
+
+
+def _opened(batch: Batch, group: str, port: str, *, baseline: bool, elapsed: bool) -> dict[str, xarray.Dataset]:
+    """The datasets of all runs that recorded the federate (and its output), by run. Raises ResultsError."""
+    known: set[str] = set()
+    opened = {}
+    for run in batch.runs:
+        folder = run_folder(batch.folder, run) / (BASELINE if baseline else "")
+        dataset = _open(folder, group, elapsed=elapsed)
+        if dataset is None:
+            known |= _groups(folder)
+            continue
+        known |= {f"{group}.{name}" for name in dataset.data_vars}
+        if not port:
+            opened[run] = dataset
+        elif port in dataset:
+            opened[run] = dataset[[port]]
+    if not opened:
+        whose = "undisturbed twin" if baseline else "run"
+        what = f"{group}.{port}" if port else group
+        if not known:
+            raise ResultsError(f"no {whose} in {batch.folder} has stored results; see `keep` of the batch")
+        raise ResultsError(f"no {whose} has it: {unknown('output', what, known, str(batch.folder))}")
+    return opened
+
+
+def _open(folder: Path, group: str, *, elapsed: bool) -> xarray.Dataset | None:
+    """A federate's results of one run, with one Dask chunk for each stored one; None if there are none."""
+    import xarray
+
+    path = folder / RESULTS / group
+    if not (path / ".zgroup").is_file():
+        return None
+    try:
+        dataset = xarray.open_zarr(path, consolidated=False, decode_times=not elapsed, mask_and_scale=False)
+    except Exception as error:  # zarr and xarray raise many kinds
+        raise ResultsError(f"the results in {folder} cannot be read ({error}); run it again") from error
+    if elapsed:
+        time = dataset["time"].to_numpy().astype("timedelta64[ns]")
+        dataset = dataset.assign_coords(time=("time", time, {"long_name": "time since the start"}))
+    return dataset
+
+
+def _groups(folder: Path) -> set[str]:
+    """The federates that a run has stored results of."""
+    return {path.parent.name for path in (folder / RESULTS).glob("*/.zgroup")}
+
+
+def _check_units(opened: Mapping[str, xarray.Dataset]) -> None:
+    """Raise ResultsError where two runs recorded a variable in different units."""
+    seen: dict[str, tuple[str, str]] = {}
+    for run, dataset in opened.items():
+        for name, array in dataset.data_vars.items():
+            unit = str(array.attrs.get("units", ""))
+            first, before = seen.setdefault(str(name), (run, unit))
+            if before != unit:
+                raise ResultsError(
+                    f"'{name}' is in {before} in run {first} and in {unit} in run {run}; open them apart"
+                )
+
+
+def _stacked(batch: Batch, opened: Mapping[str, xarray.Dataset], names: Sequence[str]) -> xarray.Dataset:
+    """One dataset over all runs of the batch, with the parameters on `run`."""
+    import xarray
+
+    axes = _axes(opened)
+    aligned = []
+    for dataset in opened.values():
+        wanted = {name: axis for name, axis in axes.items() if not np.array_equal(axis, dataset.indexes[name])}
+        aligned.append(dataset.reindex(wanted) if wanted else dataset)
+    whole = xarray.concat(
+        aligned,
+        dim=RUN,
+        data_vars="all",
+        join="exact",
+        coords="minimal",
+        compat="override",
+        combine_attrs="override",
+    ).assign_coords({RUN: list(opened)})
+    absent = [run for run in batch.runs if run not in opened]
+    if absent:
+        whole = whole.reindex({RUN: list(batch.runs)})
+    for name in names:
+        source = next(dataset for dataset in opened.values() if name in dataset)
+        whole[name].attrs.update(source[name].attrs)
+    return whole.assign_coords(_coordinates(batch, whole))
+
+
+def _axes(opened: Mapping[str, xarray.Dataset]) -> dict[str, Any]:
+    """For each dimension the values that any run has: times in their order, labels as they first appear."""
+    axes: dict[str, Any] = {}
+    for dataset in opened.values():
+        for name, index in dataset.indexes.items():
+            key = str(name)
+            if key not in axes:
+                axes[key] = index.to_numpy()
+            elif not np.array_equal(axes[key], index.to_numpy()):
+                both = np.concatenate([axes[key], index.to_numpy()])
+                axes[key] = np.unique(both) if key == "time" else np.array(list(dict.fromkeys(both.tolist())))
+    return axes
+
+
+def _coordinates(batch: Batch, whole: xarray.Dataset) -> dict[str, Any]:
+    """Parameters, group, outcome and verdict of each run, under names that the dataset does not use yet."""
+    table = batch.table.set_index("run").loc[list(whole[RUN].to_numpy())]
+    columns = {"group": "group", "outcome": "outcome", "verdict": "verdict"}
+    columns |= {name: PARAMETER + name for name in batch.parameters}
+    units = table.attrs.get("units", {})
+    found = {}
+    for name, column in columns.items():
+        free = name if name not in whole.variables and name not in whole.dims else column
+        found[free] = (RUN, table[column].to_numpy(), {"units": units[column]} if units.get(column) else {})
+    return found
