@@ -19,6 +19,7 @@ import psutil
 from helics.capi import ffi, helicsErrorInitialize, loadSym
 
 from cosim.contract import Array, Port, Time
+from cosim.engine.files import LOOPBACK
 from cosim.errors import MachineError
 from cosim.federation import SLOT, Federation, IterationGroup, LinkSpec
 
@@ -51,28 +52,40 @@ class Address:
 
     port: int
     key: str
+    host: str = LOOPBACK
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
 
 
 class Core:
     """A process's way to the broker."""
 
-    def __init__(self, process: str, address: Address) -> None:
-        """Connect; a busy machine can need more than one try. Raises MachineError."""
+    def __init__(self, process: str, address: Address, interface: str = LOOPBACK) -> None:
+        """Connect from this machine's address `interface`; if busy, it can need more than one try.
+
+        Raises MachineError.
+        """
         for attempt in range(_ATTEMPTS):
             self.name = f"{process}_{attempt}_{address.key}"
             options = (
-                f"--federates=1 --broker_address=tcp://127.0.0.1:{address.port} --brokerkey={address.key} {_NETWORK}"
+                f"--federates=1 --broker_address=tcp://{address} --brokerkey={address.key} "
+                f"--local_interface=tcp://{interface} {_NETWORK}"
             )
             core = helics.helicsCreateCore(CORE_TYPE, self.name, options)
             _KEPT.append(core)
             if helics.helicsCoreIsValid(core) and helics.helicsCoreConnect(core):
                 return
-        place = f"the broker on 127.0.0.1:{address.port}"
-        raise MachineError(f"process '{process}' cannot reach {place}, tried {_ATTEMPTS} times; run again")
+        raise MachineError(
+            f"process '{process}' cannot reach the broker on {address}, tried {_ATTEMPTS} times; run again"
+            + ("" if address.host == LOOPBACK else f", and see that no firewall stands between it and {interface}")
+        )
 
 
-def start_broker(process: str, processes: int) -> tuple[Address, Core]:
+def start_broker(process: str, processes: int, interface: str = LOOPBACK) -> tuple[Address, Core]:
     """Start the run's broker in this process, on a port of its own, fenced by a key that only this run knows.
+
+    It listens on this machine's address `interface` alone.
 
     A port counts only if this very process listens on it and reaches the broker there: it gives that way too.
     Raises MachineError if no port can be had.
@@ -80,15 +93,18 @@ def start_broker(process: str, processes: int) -> tuple[Address, Core]:
     ports = np.random.default_rng().permutation(np.arange(10_000, 31_000, _PORT_RANGE))[:40]
     timing = _ONE_CLOCK if processes >= _ONE_CLOCK_FROM else ""
     for port in map(int, ports):
-        address = Address(port, secrets.token_hex(8))
-        options = f"--federates={processes} --port={port} --local --brokerkey={address.key} {_NETWORK} {timing}"
+        address = Address(port, secrets.token_hex(8), interface)
+        place = f"--port={port} --local_interface=tcp://{interface}"
+        options = f"--federates={processes} {place} --brokerkey={address.key} {_NETWORK} {timing}"
         broker = helics.helicsCreateBroker(CORE_TYPE, f"broker_{address.key}", options)
         _KEPT.append(broker)
         if helics.helicsBrokerIsConnected(broker) and port in _own_ports():
             with contextlib.suppress(MachineError):
-                return address, Core(process, address)
+                return address, Core(process, address, interface)
         helics.helicsBrokerDisconnect(broker)
-    raise MachineError("none of 40 ports between 10000 and 31000 could be opened on 127.0.0.1; free some and run again")
+    raise MachineError(
+        f"none of 40 ports between 10000 and 31000 could be opened on {interface}; free some and run again"
+    )
 
 
 def _own_ports() -> set[int]:

@@ -1,7 +1,7 @@
 """The program of a federation's processes: builds its federates, joins them, steps them to the end.
 
-Started by the supervisor as `python -m cosim.engine.host FOLDER PROCESS PARENT`. The federates of one process take
-turns in the order of their slots, and share one membership in the HELICS federation.
+Started as `python -m cosim.engine.host FOLDER INTERFACE PROCESS PARENT`. The federates of one process take turns in the
+order of their slots, and share one membership in the HELICS federation.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from fnmatch import fnmatch
 from heapq import heapify, heappop, heapreplace
 from itertools import islice
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -185,29 +186,29 @@ def write_failure(folder: Path, status: StatusTable, name: str, error: BaseExcep
     status.enter(name, Phase.FAILED)
 
 
-def _reach_broker(folder: Path, federation: Federation, process: str) -> Core:
+def _reach_broker(folder: Path, federation: Federation, process: str, interface: str) -> Core:
     """The way to the broker; the main process starts it, and it lives as long as that process."""
     path = folder / BROKER_FILE
     if process == MAIN_PROCESS:
-        address, core = start_broker(process, len(federation.processes))
+        address, core = start_broker(process, len(federation.processes), interface)
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps(asdict(address)))
         partial.rename(path)
         return core
     while not path.exists():
         clock.sleep(0.01)
-    return Core(process, Address(**json.loads(path.read_text())))
+    return Core(process, Address(**json.loads(path.read_text())), interface)
 
 
 def _prepare(
-    folder: Path, federation: Federation, process: str, status: StatusTable
+    folder: Path, federation: Federation, process: str, interface: str, status: StatusTable
 ) -> tuple[list[Stepper], Membership]:
     """Build, start and connect the federates of `process`; what fails is written down and raised again."""
     specs = federation.processes[process]
     current = specs[0]
     steppers: list[Stepper] = []
     try:
-        core = _reach_broker(folder, federation, process)
+        core = _reach_broker(folder, federation, process, interface)
         for current in specs:
             steppers.append(Stepper(folder, federation, current, status))
             steppers[-1].start()
@@ -256,11 +257,11 @@ def _drive(federation: Federation, process: str, steppers: Sequence[Stepper], me
         raise
 
 
-def main(folder: Path, process: str) -> int:
+def main(folder: Path, interface: str, process: str) -> int:
     """Run the federates of `process`; 0 if all reached the end."""
     federation = Federation.model_validate_json((folder / FEDERATION_FILE).read_text())
     status = StatusTable(folder, [spec.name for spec in federation.federates])
-    steppers, membership = _prepare(folder, federation, process, status)
+    steppers, membership = _prepare(folder, federation, process, interface, status)
     failed = False
     try:
         _drive(federation, process, steppers, membership)
@@ -281,13 +282,18 @@ def _leave_together(status: StatusTable) -> None:
         clock.sleep(0.005)
 
 
-if __name__ == "__main__":
-    die_with_parent(int(sys.argv[3]))
+def main_and_exit(folder: Path, interface: str, process: str) -> NoReturn:
+    """Run the federates of `process`, and end this process."""
     try:
-        code = main(Path(sys.argv[1]), sys.argv[2])
+        code = main(folder, interface, process)
     except BaseException:
         traceback.print_exc()
         code = 1
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # engines and HELICS keep threads that would hold up an ordinary exit
+
+
+if __name__ == "__main__":
+    die_with_parent(int(sys.argv[4]))
+    main_and_exit(Path(sys.argv[1]), sys.argv[2], sys.argv[3])

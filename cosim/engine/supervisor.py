@@ -11,19 +11,16 @@ import contextlib
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
-
 from cosim.contract import Time
 from cosim.engine.failure import Failure, read_failures
 from cosim.engine.files import FEDERATION_FILE, SCRATCH
+from cosim.engine.launcher import ColdLauncher, Launch, Launcher, Process
 from cosim.engine.recorder import Recorder
 from cosim.engine.status import PHRASES, Phase, StatusTable
 from cosim.errors import MachineError
@@ -33,7 +30,6 @@ from cosim.units import format_duration
 POLL = 0.03  #: [s] between two looks
 GRACE = 1.5  #: [s] to find the first cause once something failed
 LINGER = 3.0  #: [s] that a process may take to end after its federates have
-LEAVE = 12.0  #: [s] for a process to end after its federates have
 
 #: The phases before the first step; who is in the first of them is the one that the others wait for.
 _STARTING = (Phase.BUILDING, Phase.STARTING, Phase.CREATED, Phase.JOINING)
@@ -83,14 +79,15 @@ class Fault:
 class Supervisor:
     """One run of one federation."""
 
-    def __init__(self, federation: Federation, folder: Path, stop: threading.Event | None = None) -> None:
+    def __init__(
+        self, federation: Federation, folder: Path, launcher: Launcher, stop: threading.Event | None = None
+    ) -> None:
         """`folder` is where results go; scratch files live in a subfolder of it while the run goes on."""
         self.federation = federation
         self.folder = folder
         self.scratch = folder / SCRATCH
         self.stop = stop or threading.Event()
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._watched: dict[int, psutil.Process] = {}
+        self._launch: Launch = launcher.launch(federation, self.scratch)
         self._idle: dict[str, tuple[float, float]] = {}
         self._began = time.monotonic()
         self._first_step: float | None = None
@@ -102,7 +99,7 @@ class Supervisor:
         try:
             self._prepare()
             recorder = Recorder(self.scratch, self.folder, self.federation)
-            self._start()
+            self._launch.start()
             self.outcome.fault = self._watch(recorder, progress)
         except OSError as error:
             self.outcome.fault = Fault("", self._slowest_time(), _disk(error), _DISK_REMEDY)
@@ -125,22 +122,9 @@ class Supervisor:
         (self.scratch / FEDERATION_FILE).write_text(self.federation.model_dump_json())
         self.status = StatusTable.create(self.scratch, [spec.name for spec in self.federation.federates])
 
-    def _start(self) -> None:
-        # One thread per numeric library: federates run side by side, and threads change the order of sums.
-        threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-        temporary = self.scratch / "temporary"
-        temporary.mkdir()
-        for name in self.federation.processes:
-            with (self.scratch / f"{name}.log").open("wb") as log:
-                self.processes[name] = subprocess.Popen(
-                    [sys.executable, "-m", "cosim.engine.host", str(self.scratch), name, str(os.getpid())],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,  # Ctrl-C is for the supervisor alone
-                    env={**os.environ, **threads, "TMPDIR": str(temporary)},
-                )
-            self._watched[self.processes[name].pid] = psutil.Process(self.processes[name].pid)
+    @property
+    def _processes(self) -> dict[str, Process]:
+        return self._launch.processes
 
     def _watch(self, recorder: Recorder, progress: Callable[[Progress], None] | None) -> Fault | None:
         """Poll until all is done (None) or something is wrong (what)."""
@@ -149,7 +133,7 @@ class Supervisor:
             fault = self._failed() or self._died() or self._hung()
             if fault is not None or self.stop.is_set():
                 return fault
-            if all(process.poll() == 0 for process in self.processes.values()) or self._all_done_for(LINGER):
+            if all(process.poll() == 0 for process in self._processes.values()) or self._all_done_for(LINGER):
                 return None
             recorder.take_full_chunks()
             looks += 1
@@ -193,9 +177,9 @@ class Supervisor:
 
     def _died(self) -> Fault | None:
         """A process ended without its federates being done."""
-        for name, process in self.processes.items():
-            code = process.poll()
-            if code is None:
+        for name, process in self._processes.items():
+            lost, code = process.lost(), process.poll()
+            if code is None and not lost:
                 continue
             members = self.federation.processes[name]
             unfinished = [spec for spec in members if self._phase(spec.name) not in (Phase.DONE, Phase.FAILED)]
@@ -206,15 +190,12 @@ class Supervisor:
                 continue
             spec = min(unfinished or members, key=lambda entry: self._rank(entry.name))
             row = self.status.row(spec.name)
-            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+            how, remedy = (lost, _LOST_REMEDY) if code is None else _ending(code)
             early = ", before the stop time" if row["time"] < self.federation.duration else ""
             cause = f"its process {how} while it {PHRASES[Phase(int(row['phase']))]}{early}."
             others = [entry.name for entry in unfinished if entry is not spec]
             if others:
                 cause += f" It shared the process with {', '.join(others)}."
-            remedy = "Look at the end of its output in run.log."
-            if code == -signal.SIGKILL:
-                remedy = "If you did not kill it, the machine may have run out of memory."
             return Fault(spec.name, int(row["time"]), cause, remedy, self._log_end(name))
         return None
 
@@ -273,7 +254,7 @@ class Supervisor:
             return Fault(name, 0, cause, remedy, self._log_end(self._process_of(name)))
         if row["phase"] not in (Phase.BUILDING, Phase.STARTING):
             return None
-        used = self._processor_time(self._process_of(name))
+        used = self._processes[self._process_of(name)].processor_time()
         since, before = self._idle.setdefault(name, (now, used))
         if used - before > 0.02:
             self._idle[name] = (now, used)
@@ -292,28 +273,20 @@ class Supervisor:
     def _process_of(self, name: str) -> str:
         return next(spec.process for spec in self.federation.federates if spec.name == name)
 
-    def _processor_time(self, process: str) -> float:
-        """Used by the thread that starts federates [s], and by children: the broker's own threads never rest."""
-        pid = self.processes[process].pid
-        with contextlib.suppress(psutil.Error):
-            threads, times = self._watched[pid].threads(), self._watched[pid].cpu_times()
-            own = sum(thread.user_time + thread.system_time for thread in threads if thread.id == pid)
-            return own + times.children_user + times.children_system
-        return 0.0
-
     def _log_end(self, process: str) -> str:
-        text = (self.scratch / f"{process}.log").read_text(errors="replace")
-        return "\n".join(text.splitlines()[-30:])
+        return "\n".join(self._log(process).splitlines()[-30:])
+
+    def _log(self, process: str) -> str:
+        with contextlib.suppress(FileNotFoundError):  # what is lost on its way may have said nothing
+            return (self.scratch / f"{process}.log").read_text(errors="replace")
+        return ""
 
     def _slowest_time(self) -> Time:
         rows = getattr(self, "status", None)
         return int(rows.rows["time"].min()) if rows is not None else 0
 
     def _measure_memory(self) -> None:
-        total = 0
-        for process in self._watched.values():
-            with contextlib.suppress(psutil.Error):
-                total += process.memory_info().rss
+        total = sum(process.memory() for process in self._processes.values())
         self.outcome.peak_memory = max(self.outcome.peak_memory, total)
 
     def _progress(self) -> Progress:
@@ -338,22 +311,18 @@ class Supervisor:
         until = time.monotonic() + GRACE
         while self._closes_after_failure() and time.monotonic() < until:
             time.sleep(POLL)
-        for process in self.processes.values():
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(LEAVE)
+        self._launch.end()
 
     def _closes_after_failure(self) -> bool:
         """Whether federates that heard of another's failure are still closing; those that hang never do."""
-        running = [process for process in self.processes.values() if process.poll() is None]
+        running = [process for process in self._processes.values() if process.poll() is None]
         return bool(running) and self.outcome.fault is not None and bool(read_failures(self.scratch))
 
     def _close(self) -> None:
         """Keep the processes' output beside the results."""
         with contextlib.suppress(OSError), (self.folder / "run.log").open("w") as log:
-            for name in self.processes:
-                text = (self.scratch / f"{name}.log").read_text(errors="replace")
+            for name in self._processes:
+                text = self._log(name)
                 if text.strip():
                     log.write(f"== process {name}\n{text}\n")
             if self.outcome.fault is not None:
@@ -378,6 +347,7 @@ class Supervisor:
             self.outcome.busy[name] = float(row["busy"])
 
 
+_LOST_REMEDY = "Look at the log of that worker; if its machine is gone, start another worker, and run again."
 _DISK_REMEDY = "Free space, or choose another folder with --out."
 
 
@@ -385,15 +355,27 @@ def _disk(error: OSError) -> str:
     return f"cannot write results: {error.strerror or error}."
 
 
+def _ending(code: int) -> tuple[str, str]:
+    """How an exit code reads, and what to do next."""
+    if code == -signal.SIGKILL:
+        return "was killed by SIGKILL", "If you did not kill it, the machine may have run out of memory."
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    return how, "Look at the end of its output in run.log."
+
+
 def run_federation(
     federation: Federation,
     folder: Path,
     progress: Callable[[Progress], None] | None = None,
     stop: threading.Event | None = None,
+    launcher: Launcher | None = None,
 ) -> Outcome:
-    """Run `federation` with results in `folder`. Raises MachineError if the folder cannot be made."""
+    """Run `federation` with results in `folder`, its processes started by `launcher` (default: here, cold).
+
+    Raises MachineError if the folder cannot be made or the launcher has no machine to start them on.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise MachineError(f"cannot make the folder {folder}: {error.strerror}. {_DISK_REMEDY}") from None
-    return Supervisor(federation, folder, stop).run(progress)
+    return Supervisor(federation, folder, launcher or ColdLauncher(), stop).run(progress)
