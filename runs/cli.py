@@ -1,4 +1,4 @@
-"""The command line: `cosim run|validate|wire|compare|report|list|schema|replay|respond|comply|bench1547`.
+"""The command line: `cosim run|batch|validate|wire|compare|report|list|schema|replay|respond|comply|bench1547`.
 
 Exit codes: 0 good; 1 the run failed or cannot be trusted; 2 the input was wrong; 130 interrupted. Results go to
 standard output, progress and errors to standard error; `--json` prints one object. Imports are late, so that
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from runs.batch.command import register as register_batch
 from runs.bench1547.command import register as register_bench1547
 from runs.comply.command import register as register_comply
 from runs.respond import register as register_respond
@@ -186,7 +187,7 @@ def replay(folder: RunFolder, out: Out = None, overwrite: Overwrite = False, as_
         raise typer.Exit(1)
 
 
-for _register in (register_respond, register_comply, register_bench1547):
+for _register in (register_batch, register_respond, register_comply, register_bench1547):
     _register(app)
 
 

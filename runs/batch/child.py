@@ -1,4 +1,4 @@
-"""What the process of one run of a batch does: simulate, judge, reduce to figures, drop what is not kept, write the row.
+"""What the process of one run of a batch does: simulate, judge, reduce to figures, drop what is not kept.
 
 It never touches HELICS: the engines and their broker are in processes of their own, which end with it.
 """
@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cosim.batch_folder import ROW, write_atomically
 from cosim.errors import CosimError, MachineError, ScenarioError
 from cosim.simulation import Interrupted, Run, run
 from runs.batch.figures import compute_figures
 from runs.batch.file import EVERYTHING
 from runs.batch.row import Row
-from runs.batch.task import DISK, FINISHED, INTERRUPTED, MACHINE, RunTask, is_full, row_of, write_row
+from runs.batch.task import DISK, FINISHED, INTERRUPTED, MACHINE, RunTask, as_written, is_full, row_of
 
 #: Words in a fault's text by which the machine failed the run, not its model.
 _FULL = ("No space left", "Disk quota")
@@ -41,9 +42,7 @@ class Work:
             if is_full(error):
                 return DISK
             traceback.print_exc()
-            write_row(
-                self._row("failed", error=f"{error.strerror or error}: {error.filename or 'a file'}"), self.folder
-            )
+            self._write(self._row("failed", error=f"{error.strerror or error}: {error.filename or 'a file'}"))
             return MACHINE
 
     def _make(self, stop: threading.Event) -> int:
@@ -61,7 +60,7 @@ class Work:
             return DISK
         if any(words in row.error for words in _LOST):
             code = MACHINE
-        write_row(row, self.folder)
+        self._write(row)
         return code
 
     def _judged(self, made: Run) -> Row:
@@ -94,6 +93,10 @@ class Work:
         from runs.batch.keep import keep_only
 
         keep_only(made, self.task.keep)
+
+    def _write(self, row: Row) -> None:
+        """Hand the row to the worker, which completes it."""
+        write_atomically(self.folder / ROW, as_written(row))
 
     def _row(self, outcome: str, error: str = "", **known: Any) -> Row:
         sys.stdout.flush()

@@ -13,14 +13,17 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cosim.batch_folder import ROW, RUNS, finish_run, run_folder
 from cosim.engine.files import SCRATCH
 from cosim.errors import MachineError
+from cosim.registry import federate_kinds
+from cosim.results import BASELINE
 from cosim.units import format_duration
 from runs.batch.file import RunLimits
 from runs.batch.plan import Variant
@@ -28,8 +31,6 @@ from runs.batch.row import Row, read_row
 from runs.batch.zygote import Zygote
 
 WORK = ".work"  #: the subfolder of a batch's folder where unfinished runs are
-RUNS = "runs"
-ROW = "row.json"
 LOG = "run.log"
 OUTPUT = "output.log"  #: what the run's own process printed, as long as it runs
 
@@ -61,11 +62,12 @@ class RunTask:
     keep: tuple[str, ...]
     figures: Mapping[str, Any]
     report: bool
+    modules: tuple[str, ...] = ()  #: worth importing before
 
     @property
     def folder(self) -> Path:
         """Where the finished run is."""
-        return self.out / RUNS / self.variant.run
+        return run_folder(self.out, self.variant.run)
 
 
 def execute(task: RunTask, stop: Callable[[], bool], worker: str = "") -> Row:
@@ -159,7 +161,7 @@ def _attempt(task: RunTask, folder: Path, stop: Callable[[], bool], worker: str)
     output = folder.parent / OUTPUT
     output.unlink(missing_ok=True)
     try:
-        with _zygote(task) as zygote:
+        with Zygotes.of_this_process().take(task.modules) as zygote:
             zygote.start(Work(task, folder), output)
             code, exceeded = _watch(task, zygote, stop)
     except MachineError as error:
@@ -233,31 +235,33 @@ def _note(folder: Path, output: Path) -> None:
 
 
 def _publish(task: RunTask, folder: Path, row: Row, tries: _Tries, worker: str) -> Row:
-    """Put the run in its place, whole; the row of the one that was first. Raises OSError."""
-    for scratch in (folder / SCRATCH, folder / "baseline" / SCRATCH):
+    """Put a run in its place; the row of the one that was first. Raises OSError."""
+    for scratch in (folder / SCRATCH, folder / BASELINE / SCRATCH):
         shutil.rmtree(scratch, ignore_errors=True)
     log = f"{RUNS}/{task.variant.run}/{LOG}" if (folder / LOG).exists() else ""
-    row = row.update(attempts=max(1, tries.count), worker=worker, log=log)
-    write_row(row, folder)
-    task.folder.parent.mkdir(exist_ok=True)
-    try:
-        folder.rename(task.folder)
-    except OSError:
-        first = finished_row(task.folder)
-        if first is not None and first.key == row.key:
-            row = first
-        else:  # half a run, or an earlier scenario's
-            shutil.rmtree(task.folder)
-            folder.rename(task.folder)
+    row = publish(row.update(attempts=max(1, tries.count), worker=worker, log=log), folder, task.folder)
     shutil.rmtree(tries.folder, ignore_errors=True)
     return row
 
 
-def write_row(row: Row, folder: Path) -> None:
-    """Write a run's row, whole or not at all. Raises OSError."""
-    partial = folder / f"{ROW}.partial"
-    partial.write_text(row.model_dump_json(indent=1) + "\n")
-    partial.rename(folder / ROW)
+def publish(row: Row, folder: Path, place: Path) -> Row:
+    """Make the run in `folder` the finished one in `place`, whole; the row of the first one there. Raises OSError."""
+    finish_run(folder, as_written(row))
+    place.parent.mkdir(exist_ok=True)
+    try:
+        folder.rename(place)
+    except OSError:
+        first = finished_row(place)
+        if first is not None and first.key == row.key:
+            return first
+        shutil.rmtree(place)  # half a run, or an earlier scenario's
+        folder.rename(place)
+    return row
+
+
+def as_written(row: Row) -> str:
+    """A row as its file holds it."""
+    return row.model_dump_json(indent=1) + "\n"
 
 
 def _no_room(task: RunTask) -> DiskFullError:
@@ -277,51 +281,77 @@ def is_full(error: OSError) -> bool:
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-# A worker keeps its zygotes, one for each of its threads that runs something. ----------------------------------------
+class Zygotes:
+    """The zygotes of a worker: one for each of its threads that runs something."""
 
-_idle: list[tuple[tuple[str, ...], Zygote]] = []
-_lock = threading.Lock()
+    _here: Zygotes | None = None
+
+    def __init__(self) -> None:
+        self._idle: list[Zygote] = []
+        self._lock = threading.Lock()
+
+    @classmethod
+    def of_this_process(cls) -> Zygotes:
+        """Those of this process."""
+        if cls._here is None:
+            cls._here = cls()
+        return cls._here
+
+    def prepare(self, modules: Sequence[str]) -> None:
+        """Have one that has imported `modules`."""
+        with self._lock:
+            if not any(set(modules) <= set(zygote.modules) for zygote in self._idle):
+                self._idle.append(Zygote(modules))
+
+    @contextmanager
+    def take(self, modules: Sequence[str]) -> Iterator[Zygote]:
+        """One for a run that needs `modules`, which nobody else uses meanwhile. Raises MachineError if it is lost."""
+        zygote = self._fitting(modules)
+        try:
+            yield zygote
+        except MachineError:
+            zygote.close()
+            raise
+        except Stopped:
+            self._give_back(zygote)
+            raise
+        except BaseException:
+            zygote.close()
+            raise
+        self._give_back(zygote)
+
+    def close(self) -> None:
+        """End those that are idle; a worker's end ends all."""
+        with self._lock:
+            while self._idle:
+                self._idle.pop().close()
+
+    def _fitting(self, modules: Sequence[str]) -> Zygote:
+        with self._lock:
+            for zygote in [entry for entry in self._idle if not entry.alive]:
+                self._idle.remove(zygote)
+                zygote.close()
+            for zygote in self._idle:
+                if set(modules) <= set(zygote.modules):
+                    self._idle.remove(zygote)
+                    return zygote
+            if self._idle:
+                self._idle.pop().close()  # one for other scenarios
+        return Zygote(modules)
+
+    def _give_back(self, zygote: Zygote) -> None:
+        with self._lock:
+            self._idle.append(zygote)
 
 
-@contextmanager
-def _zygote(task: RunTask) -> Iterator[Zygote]:
-    """A zygote that nobody else uses; one that was lost is not used again."""
-    modules = _modules(task.variant.scenario)
-    with _lock:
-        found = next((entry for entry in _idle if set(modules) <= set(entry[0])), None)
-        if found is not None:
-            _idle.remove(found)
-        elif _idle:
-            _idle.pop()[1].close()  # one for other scenarios
-    if found is not None:
-        modules, zygote = found
-    else:
-        zygote = Zygote(modules)
-    try:
-        yield zygote
-    except Stopped:
-        pass_on = True
-        raise
-    except BaseException:
-        pass_on = False
-        zygote.close()
-        raise
-    else:
-        pass_on = True
-    finally:
-        if pass_on:
-            with _lock:
-                _idle.append((modules, zygote))
-
-
-def _modules(scenario: Any) -> tuple[str, ...]:
-    """The modules of the federate kinds that a scenario names."""
+def modules_of(scenario: Any) -> tuple[str, ...]:
+    """The modules of the federate kinds that a scenario, as plain data, names."""
     from cosim.scenario import DEFAULT_KINDS
 
     found = {DEFAULT_KINDS["communications"], *(kind for section, kind in DEFAULT_KINDS.items() if section in scenario)}
 
     def look(value: Any) -> None:
-        if isinstance(value, dict):
+        if isinstance(value, Mapping):
             if isinstance(value.get("kind"), str):
                 found.add(value["kind"])
             for item in value.values():
@@ -331,11 +361,5 @@ def _modules(scenario: Any) -> tuple[str, ...]:
                 look(item)
 
     look(scenario)
-    return tuple(sorted(f"federates.{kind}" for kind in found if kind.isidentifier()))
-
-
-def close_zygotes() -> None:
-    """End the zygotes of this process; a worker's end does it too."""
-    with _lock:
-        while _idle:
-            _idle.pop()[1].close()
+    kinds = sorted(kind for kind in found if kind in federate_kinds())
+    return tuple(f"federates.{kind}" for kind in kinds)

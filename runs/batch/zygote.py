@@ -32,6 +32,7 @@ from cosim.engine.lifeline import die_with_parent
 from cosim.errors import MachineError
 
 POLL = 0.05  #: [s] between two looks where the system has no file descriptors of processes
+IDLE = 300.0  #: [s] after which one that nobody uses ends
 STARTS_WITHIN = 120.0  #: [s] that the imports may take, on a busy machine
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
@@ -53,6 +54,7 @@ class Zygote:
 
     def __init__(self, modules: Sequence[str] = ()) -> None:
         """Start it; `modules` are imported beside those that every run needs, where that goes well."""
+        self.modules = tuple(modules)
         self._pipe, there = Pipe()
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         self._process = subprocess.Popen(
@@ -64,6 +66,11 @@ class Zygote:
         )
         there.close()
         self._child: int | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can fork."""
+        return self._process.poll() is None
 
     def start(self, work: Work, log: Path) -> None:
         """Fork a child that does `work` (it must pickle) and writes what it prints to `log`. Raises MachineError."""
@@ -139,8 +146,10 @@ def _resident(process: psutil.Process) -> int:
 
 
 def serve(pipe: Connection) -> None:
-    """Fork a child for each work that comes, until the worker is gone."""
+    """Fork a child for each work that comes, until the worker is gone or wants nothing for long."""
     while True:
+        if not pipe.poll(IDLE):
+            return
         try:
             request = pipe.recv()
         except (EOFError, OSError):

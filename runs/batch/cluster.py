@@ -1,0 +1,160 @@
+"""The Dask cluster that a batch runs on: one of its own on this machine, or any scheduler by its address."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dask
+from distributed import Client, LocalCluster, Reschedule, WorkerPlugin, get_worker
+
+from cosim.errors import MachineError
+from runs.batch.row import Row
+from runs.batch.task import RunTask, Stopped, Zygotes, execute
+
+CONNECT = 10.0  #: [s] to reach a scheduler
+CLOSE = 10.0  #: [s] for the workers of an own cluster to end in good order
+
+#: Of the cluster on this machine. Its own statistics cost processor time; that a run kills its workers is counted by
+#: the runs themselves (`runs/batch/task.py`), which know who was running.
+_SETTINGS = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.system-monitor.gil.enabled": False,
+    "distributed.scheduler.allowed-failures": 1000,
+}
+
+#: A worker in one of these states takes part no more.
+_LEAVING = ("closing", "closing_gracefully", "closed", "failed", "stopping", "stopped")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A connection to a cluster."""
+
+    client: Client
+    address: str  #: of the scheduler
+    dashboard: str  #: its address in a browser, "" if it has none
+    own: bool  #: it ends with the batch
+
+    @property
+    def lost(self) -> bool:
+        """Whether the scheduler can no longer be reached."""
+        return str(self.client.status) != "running"
+
+    @property
+    def threads(self) -> int:
+        """How many runs can go on at once, as far as is known."""
+        workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        return sum(worker["nthreads"] for worker in workers.values())
+
+
+@contextmanager
+def connect(scheduler: str | None, workers: int, scratch: Path, modules: tuple[str, ...]) -> Iterator[Cluster]:
+    """A cluster with zygotes that have imported `modules`.
+
+    Without a `scheduler`, one of `workers` processes on this machine that ends with the context and has its files in
+    `scratch`. Raises MachineError if no scheduler answers.
+    """
+    _quiet()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(dask.config.set(_SETTINGS))
+        if scheduler is None:
+            cluster = stack.enter_context(_local(workers, scratch))
+            client = stack.enter_context(_closing(Client(cluster, set_as_default=False)))
+        else:
+            try:
+                client = Client(scheduler, timeout=CONNECT, set_as_default=False)
+            except (OSError, ValueError) as error:
+                raise MachineError(
+                    f"no Dask scheduler answers at {scheduler} ({error}); start one with `dask scheduler`, "
+                    "or leave --scheduler out to use this machine"
+                ) from None
+            stack.enter_context(_closing(client))
+        name = f"cosim-{os.urandom(4).hex()}"
+        client.register_plugin(_Warm(modules, own=scheduler is None), name=name)
+        if scheduler is None:
+            cluster.scale(workers)
+        try:
+            yield Cluster(client, str(client.scheduler.address), client.dashboard_link or "", scheduler is None)
+        finally:
+            if scheduler is not None and str(client.status) == "running":
+                with contextlib.suppress(Exception):
+                    client.unregister_worker_plugin(name)
+
+
+@contextmanager
+def _local(workers: int, scratch: Path) -> Iterator[Any]:
+    """Workers on this machine, none yet started: they start when the client is there."""
+    cluster = LocalCluster(
+        n_workers=0,
+        threads_per_worker=1,
+        processes=True,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        memory_limit=0,  # runs are in processes of their own, and have limits of their own
+        local_directory=str(scratch),
+        silence_logs=logging.CRITICAL,
+    )
+    try:
+        yield cluster
+    finally:
+        with contextlib.suppress(Exception):
+            cluster.close(timeout=CLOSE)
+
+
+@contextmanager
+def _closing(client: Client) -> Iterator[Client]:
+    try:
+        yield client
+    finally:
+        with contextlib.suppress(Exception):
+            client.close(timeout=CLOSE)
+
+
+def _quiet() -> None:
+    """What Dask logs is for its developers; what matters to a batch is said by the batch."""
+    for name in ("distributed", "distributed.client", "distributed.nanny", "distributed.scheduler", "tornado"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+class _Warm(WorkerPlugin):  # type: ignore[misc]
+    """What each worker does when it joins: it makes its zygote, which imports while the first run is on its way."""
+
+    def __init__(self, modules: tuple[str, ...], own: bool) -> None:
+        self.modules, self.own = modules, own
+
+    def setup(self, worker: Any) -> None:
+        """In the worker, as it starts."""
+        if self.own and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the client, which ends its workers
+        Zygotes.of_this_process().prepare(self.modules)
+
+    def teardown(self, worker: Any) -> None:
+        """In the worker, as it or the batch ends."""
+        Zygotes.of_this_process().close()
+
+
+def run_in_worker(task: RunTask, key: str, topic: str) -> Row:
+    """Dask's task: make one run here, as long as the scheduler wants it from us.
+
+    Raises Reschedule when it no longer does: a task is then given to another worker, or nobody waits for it.
+    """
+    worker = get_worker()
+
+    def stop() -> bool:
+        state = worker.state.tasks.get(key)
+        return worker.status.name in _LEAVING or state is None or state.state == "cancelled"
+
+    worker.log_event(topic, {"event": "started", "run": task.variant.run, "worker": worker.address})
+    try:
+        return execute(task, stop, worker.address)
+    except Stopped:
+        raise Reschedule from None

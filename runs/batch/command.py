@@ -1,0 +1,149 @@
+"""`cosim batch`: many variants of one scenario, run on Dask."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from runs.batch.executor import Choice, Ended
+    from runs.batch.plan import Plan
+
+RESULTS_FOLDER = Path("results")
+MOST_SHOWN = 5  #: failed runs that are shown with their errors
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(batch)
+
+
+def batch(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A batch file (YAML).")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for the results; by default results/NAME.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run, how long and how large.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on: run what is missing or has changed.")] = False,
+    rerun_failed: Annotated[
+        bool, typer.Option("--rerun-failed", help="Go on, and run again what did not run to its end.")
+    ] = False,
+    rerun: Annotated[
+        list[str] | None, typer.Option("--rerun", metavar="RUN", help="Go on, and run this one again.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-w", min=1, help="Processes on this machine; by default its cores.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option("--scheduler", metavar="ADDRESS", help="Run on this Dask scheduler instead.")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option("--cache", metavar="DIR", help="Share finished runs with other batches here.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one machine-readable object.")] = False,
+) -> None:
+    """Run the variants of a scenario on Dask; leave a folder with a table and every run's results."""
+    from runs.batch.file import load_batch
+    from runs.batch.plan import make_plan
+
+    loaded = load_batch(file)
+    plan = make_plan(loaded)
+    folder = out or RESULTS_FOLDER / loaded.name
+    count = workers or os.cpu_count() or 1
+    if dry_run:
+        _estimate(plan, folder, count, as_json=as_json)
+        return
+    from runs.batch.executor import Choice, run_batch
+    from runs.batch.progress import show_batch
+
+    choice = Choice(
+        resume=resume or rerun_failed or bool(rerun),
+        rerun_failed=rerun_failed,
+        rerun=_known(rerun or [], plan),
+        workers=count,
+        scheduler=scheduler,
+        cache=cache,
+    )
+    with show_batch(quiet=as_json) as show:
+        ended = run_batch(plan, folder, choice, show)
+    again = _again(file, out, choice, workers)
+    if as_json:
+        print(json.dumps(_summary(ended, again), indent=2, ensure_ascii=False))
+    else:
+        _print(ended)
+    if ended.failed:
+        _complain(ended, again)
+        raise typer.Exit(1)
+
+
+def _known(rerun: list[str], plan: Plan) -> tuple[str, ...]:
+    """The names of runs to make again. Raises ScenarioError where there is no such run."""
+    from cosim.errors import Fault, ScenarioError
+    from cosim.registry import unknown
+
+    runs = [variant.run for variant in plan.variants]
+    faults = [Fault("--rerun", unknown("run", name, runs) + ".") for name in rerun if name not in runs]
+    if faults:
+        raise ScenarioError(faults)
+    return tuple(rerun)
+
+
+def _estimate(plan: Plan, folder: Path, workers: int, *, as_json: bool) -> None:
+    """Print what a dry run finds."""
+    from runs.batch.estimate import estimate, print_estimate
+
+    found = estimate(plan, folder, workers)
+    if as_json:
+        print(found.model_dump_json(indent=2))
+    else:
+        print_estimate(found)
+
+
+def _summary(ended: Ended, again: str) -> dict[str, Any]:
+    failed = [{"run": row.run, "outcome": row.outcome, "error": row.error, "log": row.log} for row in ended.failed]
+    return {
+        "folder": str(ended.folder),
+        "runs": len(ended.rows),
+        "outcomes": dict(Counter(row.outcome for row in ended.rows)),
+        "failed": failed,
+        "rerun": again if failed else None,
+    }
+
+
+def _print(ended: Ended) -> None:
+    from rich.console import Console
+
+    outcomes = ", ".join(f"{count} {outcome}" for outcome, count in Counter(row.outcome for row in ended.rows).items())
+    Console().print(f"{len(ended.rows)} runs: {outcomes}\nResults: {ended.folder}", highlight=False)
+
+
+def _again(file: Path, out: Path | None, choice: Choice, workers: int | None) -> str:
+    """The command that runs again what failed."""
+    words = ["cosim", "batch", str(file), "--rerun-failed"]
+    given = {"--out": out, "--workers": workers, "--scheduler": choice.scheduler, "--cache": choice.cache}
+    for option, value in given.items():
+        if value is not None:
+            words += [option, str(value)]
+    return shlex.join(words)
+
+
+def _complain(ended: Ended, again: str) -> None:
+    """Say on standard error what failed, and how to run just that again."""
+    lines = [f"cosim: {len(ended.failed)} of {len(ended.rows)} runs failed or cannot be trusted"]
+    for row in ended.failed[:MOST_SHOWN]:
+        first, *more = row.error.splitlines() or [""]
+        lines.append(f"  run {row.run}, {row.outcome}: {first}" + (" ..." if more else ""))
+    if len(ended.failed) > MOST_SHOWN:
+        lines.append(f"  and {len(ended.failed) - MOST_SHOWN} more; see the columns outcome and error of the table")
+    if any(not row.finished_well for row in ended.failed):
+        lines.append(f"To run just those again: {again}")
+    if any(row.finished_well for row in ended.failed):
+        lines.append("Those that cannot be trusted have run to their end: see the verdict.json in their folders")
+    print("\n".join(lines), file=sys.stderr)
