@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -88,6 +89,7 @@ def wire(scenario: Scenario) -> Federation:
     links = [wish.link for wish in wishes if _check_link(scenario, parts, wish, faults)]
     _check_inputs(scenario, parts, {link.destination.federate + "." + link.destination.port for link in links}, faults)
     _check_steps(scenario, parts, faults)
+    _check_exclude(scenario, parts, links, faults)
     if faults:
         raise ScenarioError(faults)
     slots, groups = _order(scenario, parts, links)
@@ -484,6 +486,24 @@ def _check_steps(scenario: Scenario, parts: Mapping[str, _Part], faults: list[Fa
                     )
                 )
                 break
+
+
+def _check_exclude(
+    scenario: Scenario, parts: Mapping[str, _Part], links: Sequence[LinkSpec], faults: list[Fault]
+) -> None:
+    """A pattern of outputs not to record must name some, and none that the verdict needs."""
+    outputs = [f"{part.name}.{port.name}" for part in parts.values() for port in part.ports if port.direction == "out"]
+    boundary = {f"{link.source.federate}.{link.source.port}" for link in links if link.tolerance is not None}
+    for position, pattern in enumerate(scenario.outputs.exclude):
+        place = scenario.place(("outputs", "exclude", position))
+        found = [output for output in outputs if fnmatch(output, pattern)]
+        needed = sorted(boundary & set(found))
+        of_twin = "perturbations" not in parts and fnmatch("perturbations", pattern.partition(".")[0])
+        if needed:
+            problem = f"leaves out {', '.join(needed)}, from which the boundary mismatch is computed."
+            faults.append(Fault(place, problem, "Name outputs within the federates only."))
+        elif not found and not of_twin:
+            faults.append(Fault(place, f"{unknown('output', pattern, outputs)}."))
 
 
 def _first_times(part: _Part) -> tuple[Time | None, ...]:
