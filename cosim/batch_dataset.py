@@ -40,23 +40,49 @@ def bands(
     if "." not in what:
         raise ResultsError(f"quantiles are of one output, as `{what}.power`")
     array = joined(batch, what, baseline=baseline, elapsed=elapsed)
+    array = array.isel({RUN: np.flatnonzero(array.coords["recorded"].to_numpy())})
     attributes = array.attrs
     array = (array.real if np.iscomplexobj(array) else array).chunk({RUN: -1})
     if by is None:
-        found = array.quantile(list(shares), dim=RUN)
-    else:
-        if by not in array.coords or array.coords[by].dims != (RUN,):
-            known = [str(name) for name, coordinate in array.coords.items() if coordinate.dims == (RUN,)]
-            raise ResultsError(unknown("parameter", by, known))
-        values = array.coords[by].to_series()
-        parts = [
-            array.isel({RUN: np.flatnonzero((values == value).to_numpy())}).quantile(list(shares), dim=RUN)
-            for value in sorted(values.dropna().unique())
-        ]
-        found = xarray.concat(parts, dim=by, join="exact", coords="minimal", compat="override").assign_coords(
-            {by: sorted(values.dropna().unique())}
-        )
-    return found.assign_attrs(attributes)  # type: ignore[no-any-return]
+        return _quantiles(array, shares).assign_attrs(attributes)
+    on_runs = [str(name) for name, coordinate in array.coords.items() if coordinate.dims == (RUN,)]
+    if by not in on_runs:
+        raise ResultsError(unknown("parameter", by, on_runs))
+    of_run = array.coords[by].to_series().reset_index(drop=True).dropna()
+    values = sorted(of_run.unique())
+    parts = [_quantiles(array.isel({RUN: of_run.index[of_run == value].to_numpy()}), shares) for value in values]
+    found = xarray.concat(parts, dim=by, join="exact", coords="minimal", compat="override")
+    return found.assign_coords({by: values}).assign_attrs(attributes)
+
+
+def _quantiles(array: xarray.DataArray, shares: Sequence[float]) -> xarray.DataArray:
+    """Quantiles over the runs, (quantile, ...), lazily."""
+    import xarray
+
+    found = xarray.apply_ufunc(
+        quantiles_over_last,
+        array,
+        kwargs={"shares": tuple(shares)},
+        input_core_dims=[[RUN]],
+        output_core_dims=[["quantile"]],
+        dask="parallelized",
+        output_dtypes=[float],
+        dask_gufunc_kwargs={"output_sizes": {"quantile": len(shares)}},
+    )
+    return found.transpose("quantile", ...).assign_coords(quantile=list(shares))  # type: ignore[no-any-return]
+
+
+def quantiles_over_last(values: Any, shares: Sequence[float]) -> Any:
+    """Quantiles (..., share) over the last axis of `values`, interpolated linearly; NaN is left out, without warning.
+
+    As `numpy.nanquantile`, which warns where everything is NaN.
+    """
+    ordered = np.sort(np.asarray(values, dtype=float), axis=-1)  # NaN at the end
+    count = np.isfinite(ordered).sum(axis=-1, keepdims=True)
+    place = np.asarray(shares) * np.maximum(count - 1, 0)
+    low, high = np.floor(place).astype(int), np.ceil(place).astype(int)
+    below, above = (np.take_along_axis(ordered, index, axis=-1) for index in (low, high))
+    return np.where(count > 0, below + (above - below) * (place - low), np.nan)
 
 
 def _opened(batch: Batch, group: str, port: str, *, baseline: bool, elapsed: bool) -> dict[str, xarray.Dataset]:
@@ -142,7 +168,8 @@ def _stacked(batch: Batch, opened: Mapping[str, xarray.Dataset], names: Sequence
     for name in names:
         source = next(dataset for dataset in opened.values() if name in dataset)
         whole[name].attrs.update(source[name].attrs)
-    return whole.assign_coords(_coordinates(batch, whole))
+    recorded = np.isin(list(batch.runs), list(opened))
+    return whole.assign_coords(_coordinates(batch, whole) | {"recorded": (RUN, recorded)})
 
 
 def _axes(opened: Mapping[str, xarray.Dataset]) -> dict[str, Any]:

@@ -201,9 +201,11 @@ class FigureSpec(Settings):
         if self.figure is not None:
             if self.figure not in READY:
                 raise ValueError(unknown("figure", self.figure, READY))
-            given = self.model_fields_set - {"figure", "federate", "unit", "title"}
+            own = ("figure", "federate", "unit", "title")
+            fields = type(self).model_fields
+            given = [name for name in fields if name not in own and getattr(self, name) != fields[name].default]
             if given:
-                raise ValueError(f"a ready figure has no {', '.join(sorted(given))}; use `of`")
+                raise ValueError(f"a ready figure has no {', '.join(given)}; use `of`")
         if self.of is not None:
             if self.federate is not None:
                 raise ValueError("has `of`, which names the federate already; leave `federate` out")
@@ -291,17 +293,26 @@ def _check_unit(unit: str, wanted: str | None) -> None:
 #: The unit of a quantity's integral over hours.
 INTEGRALS = {"MW": "MWh", "kW": "kWh", "$/h": "$"}
 
+#: The unit of each part of a complex power.
+PARTS: Mapping[str, Mapping[str, str]] = {
+    "real": {"MVA": "MW", "kVA": "kW"},
+    "imaginary": {"MVA": "Mvar", "kVA": "kvar"},
+    "magnitude": {},
+}
+
 
 def reduced_unit(spec: FigureSpec, unit: str) -> tuple[float, str]:
     """Factor and unit of the reduced number of an output in `unit`. Raises ValueError."""
     if spec.reduce.startswith(("time_of", "duration")):
         return 1.0, "h"
-    if spec.reduce == "energy":
-        active = {"MVA": "MW", "kVA": "kW", "W": "kW"}.get(unit, unit)
-        if active not in INTEGRALS:
-            raise ValueError(f"has no energy, as the output is in {unit}")
-        return 1e-3 if unit == "W" else 1.0, INTEGRALS[active]
-    return 1.0, unit
+    of_part = PARTS[spec.part].get(unit, unit)
+    if spec.reduce != "energy":
+        return 1.0, of_part
+    if of_part == "W":
+        return 1e-3, "kWh"
+    if of_part not in INTEGRALS:
+        raise ValueError(f"has no energy, as it is in {of_part}")
+    return 1.0, INTEGRALS[of_part]
 
 
 # ------------------------------------------------------------------------------------- after a run

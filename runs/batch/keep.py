@@ -8,12 +8,13 @@ import shutil
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
-
 from cosim.batch_folder import write_atomically
 from cosim.engine.recorder import DIMENSIONS
 from cosim.results import MANIFEST, RESULTS
 from cosim.simulation import Run
+
+
+CONSOLIDATED = ".zmetadata"  #: the file of all metadata of a store
 
 
 def is_kept(key: str, patterns: Iterable[str]) -> bool:
@@ -33,15 +34,31 @@ def keep_only(run: Run, patterns: Sequence[str]) -> None:
 
 
 def _keep_only(folder: Path, patterns: Sequence[str]) -> None:
-    import zarr
-
+    """Build the smaller store beside the full one, of links to its files, and put it in its place."""
     store, new, old = (folder / name for name in (RESULTS, f".{RESULTS}.new", f".{RESULTS}.old"))
+    gone: set[str] = set()  # paths of groups and arrays in the store
+    dropped: list[str] = []
+    for group in sorted(path.parent for path in store.glob("*/.zgroup")):
+        arrays = {path.parent.name: _dimensions(path.parent) for path in group.glob("*/.zarray")}
+        recorded = {name for name, dimensions in arrays.items() if name != "time" and dimensions[:1] == ["time"]}
+        kept = {name for name in recorded if is_kept(f"{group.name}.{name}", patterns)}
+        used = {dimension for name in kept for dimension in arrays[name]}
+        gone |= {f"{group.name}/{name}" for name in arrays if name not in kept and name not in used}
+        gone |= set() if kept else {group.name}
+        dropped += [f"{group.name}.{name}" for name in sorted(recorded - kept)]
+
+    def left_out(path: str, names: list[str]) -> list[str]:
+        below = Path(path).relative_to(store)
+        return [name for name in names if str(below / name) in gone or name == CONSOLIDATED]
+
     shutil.rmtree(new, ignore_errors=True)
-    shutil.copytree(store, new, copy_function=os.link)
-    (new / ".zmetadata").unlink(missing_ok=True)
-    root = zarr.open_group(str(new), mode="r+", zarr_format=2, use_consolidated=False)
-    dropped = [key for name, group in sorted(root.groups()) for key in _thin(root, name, group, patterns)]
-    zarr.consolidate_metadata(root.store)
+    shutil.copytree(store, new, ignore=left_out, copy_function=os.link)
+    if (store / CONSOLIDATED).is_file():
+        written = json.loads((store / CONSOLIDATED).read_text())
+        written["metadata"] = {
+            key: value for key, value in written["metadata"].items() if gone.isdisjoint(_parents(key))
+        }
+        (new / CONSOLIDATED).write_text(json.dumps(written))
     store.rename(old)
     new.rename(store)
     shutil.rmtree(old)
@@ -49,16 +66,12 @@ def _keep_only(folder: Path, patterns: Sequence[str]) -> None:
     write_atomically(folder / MANIFEST, json.dumps({**manifest, "dropped": dropped}, indent=2) + "\n")
 
 
-def _thin(root: Any, name: str, group: Any, patterns: Sequence[str]) -> list[str]:
-    """Remove what is not kept from one federate's group, and the group if nothing is left; what was removed."""
-    arrays = dict(group.arrays())
-    recorded = [key for key, array in arrays.items() if key != "time" and array.attrs[DIMENSIONS][0] == "time"]
-    gone = [key for key in recorded if not is_kept(f"{name}.{key}", patterns)]
-    if len(gone) == len(recorded):
-        del root[name]
-    else:
-        dimensions = {d for key in recorded if key not in gone for d in arrays[key].attrs[DIMENSIONS]}
-        for key in arrays:
-            if key in gone or (key not in recorded and key not in dimensions):
-                del group[key]
-    return [f"{name}.{key}" for key in sorted(gone)]
+def _dimensions(array: Path) -> list[str]:
+    """The names of a stored array's dimensions."""
+    return list(json.loads((array / ".zattrs").read_text())[DIMENSIONS])
+
+
+def _parents(key: str) -> set[str]:
+    """The group and the array that a key of the consolidated metadata belongs to."""
+    parts = key.split("/")
+    return {"/".join(parts[:count]) for count in range(1, len(parts))}
