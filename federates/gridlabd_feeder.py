@@ -10,8 +10,9 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from cosim.contract import Array, Context, Exchange, Federate, Message, Port, Time
+from cosim.contract import Array, Context, Exchange, Federate, Port, Time
 from cosim.errors import ConfigError, ContractError, ModelError, SolverError
+from cosim.metering import Meter, Request, requested
 from cosim.seeds import generator
 from cosim.settings import InputFile, Settings
 from cosim.units import Duration, Temperature, quantity, written
@@ -141,8 +142,8 @@ class GridlabdFeeder(Federate):
         self._clock = self._make_clock()
         self._plan = None if config.glm is not None else self._make_plan()
         self._running: RunningNeighbourhood | OwnModel | None = None
-        self._offset, self._offset_until = 0.0, 0.0
-        self._metered: list[float] = []
+        self._asked = Request()
+        self._meter = Meter(context.name, config.meter_to, config.metering_interval)
         if config.glm is not None:
             self._check_own(config.glm)
 
@@ -187,21 +188,19 @@ class GridlabdFeeder(Federate):
 
     def solve(self, time: Time, inputs: Exchange) -> Exchange:
         """Advance GridLAB-D to `time`."""
-        for message in inputs.messages:
-            self._request(message)
-        if time / 1e9 >= self._offset_until:
-            self._offset = 0.0
+        self._asked = requested(self._asked, inputs.messages)
         moment = self.context.start + timedelta(seconds=time // 10**9)
         try:
-            values = self._step(moment, inputs.values)
+            values = self._step(moment, inputs.values, self._asked.at(time))
         except EngineError as error:
             raise SolverError(
                 f"{error}. Look at head_voltage and the loads just before; a collapse of the voltage or a model "
                 "with a loop or an island has no solution."
             ) from error
-        return Exchange(values, self._reading(time, float(np.sum(values["power"].real))))
+        self._meter, messages = self._meter.reading(time, float(np.sum(values["power"].real)))
+        return Exchange(values, messages)
 
-    def _step(self, moment: datetime, values: Mapping[str, Array]) -> dict[str, Array]:
+    def _step(self, moment: datetime, values: Mapping[str, Array], offset: float) -> dict[str, Array]:
         voltage = float(np.abs(values["head_voltage"]))
         if isinstance(self._running, OwnModel):
             weather = self._weather(values) if self.config.climate else None
@@ -220,39 +219,13 @@ class GridlabdFeeder(Federate):
             ev_charger=allowed[1],
             water_heater=allowed[2],
             home=allowed[3],
-            thermostat_offset=self._offset,
+            thermostat_offset=offset,
         )
         arrays = _arrays(outputs := self._running.step(moment, inputs))
         return arrays | ({"pv_reactive_power": outputs.pv_reactive_power} if self._volt_var else {})
 
     def _weather(self, values: Mapping[str, Array]) -> Weather:
         return Weather(**{name: float(np.real(values[name])) for name, _, _ in WEATHER})
-
-    def _request(self, message: Message) -> None:
-        """A demand-response request moves every cooling set-point until a time; the last one counts."""
-        payload = message.payload
-        try:
-            offset, until = float(payload["thermostat_offset_degC"]), float(payload["until_s"])
-        except (KeyError, TypeError, ValueError):
-            offset = until = float("nan")
-        if set(payload) != {"thermostat_offset_degC", "until_s"} or not np.isfinite([offset, until]).all():
-            raise ContractError(
-                f"{message.source} sent {dict(payload)}; a feeder takes demand-response requests with the numbers "
-                "thermostat_offset_degC and until_s"
-            )
-        self._offset, self._offset_until = offset, until
-
-    def _reading(self, time: Time, power: float) -> list[Message]:
-        """The mean power [MW] of the steps since the last reading, at each end of a metering interval."""
-        if not self.config.meter_to:
-            return []
-        if time > 0:
-            self._metered.append(power)
-        if time % self.config.metering_interval or not self._metered:
-            return []
-        mean = float(np.mean(self._metered))
-        self._metered = []
-        return [Message(self.context.name, self.config.meter_to, time, {"power_MW": mean, "time_s": time / 1e9})]
 
     def _make_clock(self) -> Clock:
         context, config = self.context, self.config

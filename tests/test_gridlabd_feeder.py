@@ -14,6 +14,7 @@ from gridlabd_alone import alone
 
 from cosim.contract import Context, Exchange, Message
 from cosim.errors import ConfigError, ContractError, ModelError, SolverError
+from cosim.metering import Request, requested
 from federates.gridlabd_feeder import DEVICE_CLASSES, GridlabdFeeder
 
 MINUTE = 60 * 10**9
@@ -258,7 +259,6 @@ def test_demand_response_sheds_for_its_time(tmp_path: Path) -> None:
 
 
 def test_bad_requests_are_refused() -> None:
-    federate = _federate(SMALL, _context())
     for message in (
         _request("warm", 60.0),
         _request(float("nan"), 60.0),
@@ -266,7 +266,7 @@ def test_bad_requests_are_refused() -> None:
         Message("dispatch", "feeder", 0, {"setpoint_MW": 1.0}),
     ):
         with pytest.raises(ContractError, match="thermostat_offset_degC and until_s"):
-            federate._request(message)
+            requested(Request(), [message])
 
 
 def test_meter_readings_are_means_of_their_interval(tmp_path: Path) -> None:
