@@ -224,7 +224,7 @@ class Supervisor:
             allowed = limits.step if row["steps"] else limits.start
             if row["phase"] in (Phase.COMPUTING, Phase.CLOSING) and now - row["stamp"] > allowed / 1e9:
                 doing = PHRASES[Phase(int(row["phase"]))].removeprefix("was ")
-                cause = f"hangs: it has been {doing} for {now - row['stamp']:.1f} s."
+                cause = f"hangs: it has been {doing} for more than {format_duration(allowed)}."
                 limit = "limits.step" if row["steps"] else "limits.start"
                 remedy = f"If its model needs that long, raise {limit} (now {format_duration(allowed)})."
                 return Fault(name, int(row["time"]), cause, remedy, self._log_end(self._process_of(name)))
@@ -249,7 +249,7 @@ class Supervisor:
         waited = now - self._began
         phrase = PHRASES[Phase(int(row["phase"]))]
         if waited > limits.start / 1e9:
-            cause = f"did not join within {waited:.1f} s: it {phrase}."
+            cause = f"did not join within {format_duration(limits.start)}: it {phrase}."
             remedy = f"If its engine needs longer, raise limits.start (now {format_duration(limits.start)})."
             return Fault(name, 0, cause, remedy, self._log_end(self._process_of(name)))
         if row["phase"] not in (Phase.BUILDING, Phase.STARTING):
@@ -259,8 +259,8 @@ class Supervisor:
         if used - before > 0.02:
             self._idle[name] = (now, used)
         elif now - since > limits.idle / 1e9:
-            cause = f"never joins: it {phrase} and has used no processor time for {now - since:.1f} s."
             allowed = format_duration(limits.idle)
+            cause = f"never joins: it {phrase} and has used no processor time for more than {allowed}."
             remedy = f"It may wait for something outside; if that is right, raise limits.idle (now {allowed})."
             return Fault(name, 0, cause, remedy, self._log_end(self._process_of(name)))
         return None
