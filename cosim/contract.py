@@ -77,6 +77,7 @@ class Federate(ABC):
     iterative: ClassVar[bool] = False  #: `solve` may be repeated at one time
     needs_process: ClassVar[bool] = False  #: holds the GIL or a process-wide engine
     messaging: ClassVar[Literal["none", "agent", "carrier"]] = "none"  #: the carrier delivers the agents' messages
+    preload: ClassVar[tuple[str, ...]] = ()  #: modules that `start` imports late, safe to import before a fork
 
     class Config(Settings):
         """The settings that a scenario may give; frozen, unknown keys refused."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cosim.engine.files import SCRATCH
+from cosim.engine.launcher import Launcher
 from cosim.engine.supervisor import Progress, run_federation
 from cosim.errors import MachineError, ResultsError, ScenarioError
 from cosim.federation import Federation
@@ -97,11 +98,13 @@ def run(
     overwrite: bool = False,
     progress: Callable[[str, Progress], None] | None = None,
     stop: threading.Event | None = None,
+    launcher: Launcher | None = None,
 ) -> Run:
     """Run a scenario, and beside it its twin without perturbations unless `baseline` is false.
 
     `progress` is called with "run" or "baseline" and how far it is; setting `stop` ends both, and so does a fault
     of one of them. A run that fails or is ended still leaves its folder, with what was recorded and the verdict.
+    `launcher` starts the processes: new ones on this machine by default, forked ones if it is a `WarmLauncher`.
 
     Raises ScenarioError for wrong input, MachineError where the folder cannot be written, Interrupted.
     """
@@ -119,7 +122,7 @@ def run(
     failed: list[str] = []
     with ThreadPoolExecutor(len(jobs)) as pool:
         futures = [
-            pool.submit(_run_one, name, entry, wired, where, progress, stop, failed)
+            pool.submit(_run_one, name, entry, wired, where, progress, stop, failed, launcher)
             for name, entry, wired, where in jobs
         ]
         try:
@@ -139,8 +142,10 @@ def _run_one(
     progress: Callable[[str, Progress], None] | None,
     stop: threading.Event,
     failed: list[str],
+    launcher: Launcher | None,
 ) -> None:
-    outcome = run_federation(federation, folder, progress and (lambda state: progress(name, state)), stop)
+    report = progress and (lambda state: progress(name, state))
+    outcome = run_federation(federation, folder, report, stop, launcher)
     if outcome.fault is not None and not outcome.interrupted:
         failed.append(name)
         stop.set()

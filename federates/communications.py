@@ -176,6 +176,7 @@ class Communications(Federate):
     """
 
     messaging: ClassVar[Literal["none", "agent", "carrier"]] = "carrier"
+    preload: ClassVar[tuple[str, ...]] = ("scipy.special",)
 
     class Config(Settings):
         """Settings of the communications network."""

@@ -122,6 +122,12 @@ class Dispatch(Federate):
     """
 
     messaging: ClassVar[Literal["none", "agent", "carrier"]] = "agent"
+    preload: ClassVar[tuple[str, ...]] = (
+        "scipy.sparse",
+        "pyomo.environ",
+        "pyomo.repn.plugins.standard_form",
+        "highspy",
+    )
 
     class Config(Settings):
         """Settings of the dispatch."""
@@ -142,6 +148,8 @@ class Dispatch(Federate):
         """Share of the branches' ratings that the dispatch may use [1]; case branches without one are unlimited."""
         load_multiplier: float = Field(default=1.0, gt=0)
         """Scales the case's loads [1]."""
+        minimum_generation: float = Field(default=1.0, ge=0, le=1)
+        """Share of the generators' lowest power that holds [1]; filled in from `transmission`."""
         storage: tuple[StorageUnit, ...] = ()
         """Storages that the operator dispatches."""
         costs: tuple[GeneratorCost, ...] = ()
@@ -460,6 +468,7 @@ def _network(config: Dispatch.Config, case: TransmissionCase) -> DispatchNetwork
     """The case in the solver's terms. Raises ConfigError."""
     generators, branches = case.generators, case.branches
     lowest = np.where(generators.in_service, generators.lowest_active, 0.0)
+    lowest = np.where(lowest > 0.0, config.minimum_generation * lowest, lowest)
     highest = np.where(generators.in_service, generators.highest_active, 0.0)
     capacity = np.maximum(np.abs(lowest), np.abs(highest))
     default = np.where(capacity > 0.0, config.ramp / 100.0 * capacity, np.inf)

@@ -104,6 +104,7 @@ class GridlabdFeeder(Federate):
 
     needs_process: ClassVar[bool] = True
     messaging: ClassVar[Literal["none", "agent", "carrier"]] = "agent"
+    preload: ClassVar[tuple[str, ...]] = ("gridlabd",)
 
     class Config(Settings):
         """Settings of the feeder."""

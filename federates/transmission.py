@@ -79,6 +79,7 @@ class Transmission(Federate):
 
     iterative: ClassVar[bool] = True
     messaging: ClassVar[Literal["none", "agent", "carrier"]] = "agent"
+    preload: ClassVar[tuple[str, ...]] = ("scipy.sparse.linalg", "lightsim2grid.algorithm")
 
     class Config(Settings):
         """Settings of the transmission grid."""
@@ -89,6 +90,9 @@ class Transmission(Federate):
         """The case's load is multiplied with this [1]."""
         feeder_buses: tuple[str, ...] = ()
         """Buses whose load comes from feeders instead of the case; the wiring fills this in."""
+        minimum_generation: float = Field(default=1.0, ge=0, le=1)
+        """Share of the generators' lowest power that holds [1]. At 0 any unit may run down to nothing, which stands
+        for shutting it down: nobody commits units here, and few cases have a night that all of them can run through."""
         slack: Sharing = "capacity"
         """Who shares the active imbalance: all generators by "capacity" or "headroom", or the "reference" bus."""
         reactive_limits: bool = False
@@ -257,6 +261,7 @@ class Transmission(Federate):
         follow = in_case * (needed / given if given else 0.0)
         # some cases dispatch a generator beyond its own limits (case39 at bus 31); leave it there
         low = np.minimum(generators.lowest_active, in_case)
+        low = np.where(low > 0, self.config.minimum_generation * low, low)
         high = np.maximum(generators.highest_active, in_case)
         wanted = np.clip(np.where(np.isnan(setpoint), follow, setpoint), low, high)
         if self._committed is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import BeforeValidator, Field
@@ -34,6 +34,8 @@ class Weather(Federate):
     Values between the rows of a table are linear. Humidity that the source lacks follows from the
     dew point, wind from the stated speed, irradiance from a clear sky over the stated place.
     """
+
+    preload: ClassVar[tuple[str, ...]] = ("pandas", "pvlib.atmosphere", "pvlib.iotools", "pvlib.location")
 
     class Config(Settings):
         """Settings of the weather."""
