@@ -123,7 +123,7 @@ def _open(folder: Path, group: str, *, elapsed: bool) -> xarray.Dataset | None:
     if elapsed:
         time = dataset["time"].to_numpy().astype("timedelta64[ns]")
         dataset = dataset.assign_coords(time=("time", time, {"long_name": "time since the start"}))
-    return dataset
+    return dataset  # type: ignore[no-any-return]
 
 
 def _groups(folder: Path) -> set[str]:

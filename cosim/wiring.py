@@ -6,8 +6,9 @@ units and shapes that do not fit, inputs without a source, cycles that nobody it
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatch
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -33,6 +34,8 @@ from cosim.scenario import DEFAULT_KINDS, Feeder, Model, Scenario, absolute_kind
 from cosim.settings import Settings
 from cosim.units import UNITS, format_duration
 from cosim.yaml_places import Location
+
+MOST_BUILT = 100  #: federates that are kept for the next scenario, as each may hold a whole grid
 
 #: Whose outputs an unlinked input of the same name takes, the first that has it.
 COMMON_SOURCES = ("weather", "demand", "transmission", "dispatch")
@@ -68,11 +71,15 @@ class _Wish:
     location: Location
 
 
-def wire(scenario: Scenario) -> Federation:
-    """Expand a scenario. Raises ScenarioError with every fault that was found."""
+def wire(scenario: Scenario, built: dict[str, _Part] | None = None) -> Federation:
+    """Expand a scenario. Raises ScenarioError with every fault that was found.
+
+    Who wires many scenarios that have much in common gives the same `built` each time: federates that are equal are
+    built once.
+    """
     faults: list[Fault] = []
     _check_names(scenario, faults)
-    parts = _build(scenario, faults)
+    parts = _build(scenario, faults, built)
     for part in parts.values():
         _check_ports(scenario, part, faults)
     if faults:
@@ -156,7 +163,7 @@ def _check_names(scenario: Scenario, faults: list[Fault]) -> None:
         seen.setdefault(name, place)
 
 
-def _build(scenario: Scenario, faults: list[Fault]) -> dict[str, _Part]:
+def _build(scenario: Scenario, faults: list[Fault], built: dict[str, _Part] | None) -> dict[str, _Part]:
     """Build every federate, handing each what the scenario knows and its settings have a field for."""
     parts = {}
     known = _common_knowledge(scenario)
@@ -167,10 +174,19 @@ def _build(scenario: Scenario, faults: list[Fault]) -> dict[str, _Part]:
         fields = found.Config.model_fields
         shared = known | (_forecast_of_dispatch(scenario) if name == "demand" else {})
         settings |= {key: value for key, value in shared.items() if key in fields and key not in settings}
+        context = _context(scenario, name)
+        same = json.dumps([kind, settings, str(scenario.folder), asdict(context)], sort_keys=True, default=str)
+        if built is not None and same in built:
+            parts[name] = replace(built[same], location=location)
+            continue
         try:
             config = found.Config.model_validate(settings, context={"folder": scenario.folder})
-            federate = found(config, _context(scenario, name))
+            federate = found(config, context)
             parts[name] = _Part(name, location, kind, config, federate, tuple(federate.ports()))
+            if built is not None:
+                if len(built) >= MOST_BUILT:
+                    built.clear()
+                built[same] = parts[name]
         except ValidationError as error:
             faults += faults_of(error, scenario.document, location)
         except ConfigError as error:

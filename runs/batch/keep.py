@@ -8,11 +8,11 @@ import shutil
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+
 from cosim.batch_folder import write_atomically
 from cosim.engine.recorder import DIMENSIONS
 from cosim.results import MANIFEST, RESULTS
 from cosim.simulation import Run
-
 
 CONSOLIDATED = ".zmetadata"  #: the file of all metadata of a store
 

@@ -107,6 +107,7 @@ def make_plan(batch: BatchFile) -> Plan:
     points = [(group, values) for group in batch.groups or (None,) for values in _points(batch, group)]
     digits = max(4, len(str(len(points))))
     wired: dict[str, _Wired] = {}
+    built: dict[str, Any] = {}
     variants = []
     for number, (group, values) in enumerate(points, start=1):
         run = f"{number:0{digits}d}"
@@ -114,7 +115,7 @@ def make_plan(batch: BatchFile) -> Plan:
         scenario, key, error = None, "", ""
         try:
             loaded = variant_scenario(batch, group, values)
-            scenario, key, error = _checked(batch, loaded, wired)
+            scenario, key, error = _checked(batch, loaded, wired, built)
         except (ScenarioError, PathError) as wrong:
             error = str(wrong)
         if error:
@@ -139,23 +140,23 @@ def variant_scenario(batch: BatchFile, group: Group | None, values: Mapping[str,
 
 
 def _checked(
-    batch: BatchFile, scenario: Scenario, wired: dict[str, _Wired]
+    batch: BatchFile, scenario: Scenario, wired: dict[str, _Wired], built: dict[str, Any]
 ) -> tuple[Mapping[str, Any] | None, str, str]:
     """A scenario as plain data and its key; or the error of its wiring."""
     plain = scenario.as_mapping()
     shape = _sha256({name: value for name, value in plain.items() if name != "seed"})
     if shape not in wired:
-        wired[shape] = _wire(scenario)
+        wired[shape] = _wire(scenario, built)
     found = wired[shape]
     if found.error:
         return None, "", found.error
     return plain, content_key(batch, plain, found.inputs, found.kinds), ""
 
 
-def _wire(scenario: Scenario) -> _Wired:
+def _wire(scenario: Scenario, built: dict[str, Any]) -> _Wired:
     """Wire a scenario, which checks it completely; what is wrong comes as text."""
     try:
-        federation = wire(scenario)
+        federation = wire(scenario, built)
     except ScenarioError as error:
         return _Wired(error=str(error))
     return _Wired(_relative_inputs(federation, scenario.folder), tuple(spec.kind for spec in federation.federates))
