@@ -25,9 +25,12 @@ def _zygotes() -> Iterator[None]:
     """The zygotes of this process, and nothing left of them."""
     yield
     Zygotes.of_this_process().close()
-    assert [
-        child for child in psutil.Process().children(recursive=True) if "runs.batch.zygote" in child.cmdline()
-    ] == []
+    assert zygotes() == []
+
+
+def zygotes() -> list[psutil.Process]:
+    """The zygotes that this process has started."""
+    return [child for child in psutil.Process().children() if "runs.batch.zygote" in child.cmdline()]
 
 
 def hosts_in(folder: Path) -> list[psutil.Process]:

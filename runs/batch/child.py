@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cosim.batch_folder import ROW, write_atomically
+from cosim.engine.warm import WarmLauncher
 from cosim.errors import CosimError, MachineError, ScenarioError
 from cosim.simulation import Interrupted, Run, run
 from runs.batch.figures import compute_figures
@@ -48,7 +49,9 @@ class Work:
     def _make(self, stop: threading.Event) -> int:
         code = FINISHED
         try:
-            made = run(self.task.variant.load(), self.folder, baseline=self.task.baseline, stop=stop)
+            with WarmLauncher(forked=True) as launcher:
+                scenario, baseline = self.task.variant.load(), self.task.baseline
+                made = run(scenario, self.folder, baseline=baseline, stop=stop, launcher=launcher)
             row = self._judged(made)
         except ScenarioError as error:
             row = self._row("invalid", error=str(error))

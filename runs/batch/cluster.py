@@ -39,7 +39,7 @@ _LEAVING = ("closing", "closing_gracefully", "closed", "failed", "stopping", "st
 class Cluster:
     """A connection to a cluster."""
 
-    client: Client
+    client: Any  #: `distributed.Client`, whose methods are mostly untyped
     address: str  #: of the scheduler
     dashboard: str  #: its address in a browser, "" if it has none
     own: bool  #: it ends with the batch
@@ -57,21 +57,22 @@ class Cluster:
 
 
 @contextmanager
-def connect(scheduler: str | None, workers: int, scratch: Path, modules: tuple[str, ...]) -> Iterator[Cluster]:
-    """A cluster with zygotes that have imported `modules`.
+def connect(scheduler: str | None, workers: int, scratch: Path, kinds: tuple[str, ...]) -> Iterator[Cluster]:
+    """A cluster with zygotes that have imported what federates of `kinds` need.
 
     Without a `scheduler`, one of `workers` processes on this machine that ends with the context and has its files in
     `scratch`. Raises MachineError if no scheduler answers.
     """
     _quiet()
+    new_client: Any = Client
     with contextlib.ExitStack() as stack:
         stack.enter_context(dask.config.set(_SETTINGS))
         if scheduler is None:
             cluster = stack.enter_context(_local(workers, scratch))
-            client = stack.enter_context(_closing(Client(cluster, set_as_default=False)))
+            client = stack.enter_context(_closing(new_client(cluster, set_as_default=False)))
         else:
             try:
-                client = Client(scheduler, timeout=CONNECT, set_as_default=False)
+                client = new_client(scheduler, timeout=CONNECT, set_as_default=False)
             except (OSError, ValueError) as error:
                 raise MachineError(
                     f"no Dask scheduler answers at {scheduler} ({error}); start one with `dask scheduler`, "
@@ -79,7 +80,7 @@ def connect(scheduler: str | None, workers: int, scratch: Path, modules: tuple[s
                 ) from None
             stack.enter_context(_closing(client))
         name = f"cosim-{os.urandom(4).hex()}"
-        client.register_plugin(_Warm(modules, own=scheduler is None), name=name)
+        client.register_plugin(_Warm(kinds, own=scheduler is None), name=name)
         if scheduler is None:
             cluster.scale(workers)
         try:
@@ -93,7 +94,8 @@ def connect(scheduler: str | None, workers: int, scratch: Path, modules: tuple[s
 @contextmanager
 def _local(workers: int, scratch: Path) -> Iterator[Any]:
     """Workers on this machine, none yet started: they start when the client is there."""
-    cluster = LocalCluster(
+    new_cluster: Any = LocalCluster
+    cluster = new_cluster(
         n_workers=0,
         threads_per_worker=1,
         processes=True,
@@ -111,7 +113,7 @@ def _local(workers: int, scratch: Path) -> Iterator[Any]:
 
 
 @contextmanager
-def _closing(client: Client) -> Iterator[Client]:
+def _closing(client: Any) -> Iterator[Any]:
     try:
         yield client
     finally:
@@ -125,17 +127,17 @@ def _quiet() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-class _Warm(WorkerPlugin):  # type: ignore[misc]
+class _Warm(WorkerPlugin):
     """What each worker does when it joins: it makes its zygote, which imports while the first run is on its way."""
 
-    def __init__(self, modules: tuple[str, ...], own: bool) -> None:
-        self.modules, self.own = modules, own
+    def __init__(self, kinds: tuple[str, ...], own: bool) -> None:
+        self.kinds, self.own = kinds, own
 
     def setup(self, worker: Any) -> None:
         """In the worker, as it starts."""
         if self.own and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the client, which ends its workers
-        Zygotes.of_this_process().prepare(self.modules)
+        Zygotes.of_this_process().prepare(self.kinds)
 
     def teardown(self, worker: Any) -> None:
         """In the worker, as it or the batch ends."""

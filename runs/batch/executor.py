@@ -27,11 +27,9 @@ from runs.batch.plan import Plan, Variant
 from runs.batch.progress import Show, State
 from runs.batch.row import CACHEABLE, Row
 from runs.batch.table import collect, describe
-from runs.batch.task import WORK, RunTask, as_written, finished_row, is_full, modules_of, publish, row_of
+from runs.batch.task import WORK, RunTask, as_written, finished_row, is_full, kinds_of, publish, row_of
 
 if TYPE_CHECKING:
-    from distributed import Future
-
     from runs.batch.cluster import Cluster
 
 LOCK = ".lock"
@@ -220,12 +218,12 @@ class _Batch:
     def _run_on_cluster(self, variants: list[Variant]) -> None:
         from runs.batch.cluster import connect
 
-        modules = modules_of(variants[0].scenario)
+        kinds = kinds_of(variants[0].scenario)
         workers = min(self.choice.workers, len(variants))
-        with connect(self.choice.scheduler, workers, self.folder / WORK / DASK, modules) as cluster:
+        with connect(self.choice.scheduler, workers, self.folder / WORK / DASK, kinds) as cluster:
             self.state.dashboard, self.state.began = cluster.dashboard, time.monotonic()
             self.log.write("cluster", scheduler=cluster.address, dashboard=cluster.dashboard)
-            _OnDask(self, cluster, modules).run(variants)
+            _OnDask(self, cluster, kinds).run(variants)
 
     def hear(self, event: dict[str, Any]) -> None:
         """An event from a worker."""
@@ -254,12 +252,12 @@ class _Batch:
 class _OnDask:
     """The runs of a batch that are on a cluster."""
 
-    def __init__(self, batch: _Batch, cluster: Cluster, modules: tuple[str, ...]) -> None:
-        self.batch, self.cluster, self.modules = batch, cluster, modules
+    def __init__(self, batch: _Batch, cluster: Cluster, kinds: tuple[str, ...]) -> None:
+        self.batch, self.cluster, self.kinds = batch, cluster, kinds
         self.session = secrets.token_hex(8)
         self._topic = f"cosim-batch-{self.session}"
         self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()  # events, and the keys of finished tasks
-        self._futures: dict[str, tuple[Future, Variant]] = {}
+        self._futures: dict[str, tuple[Any, Variant]] = {}
         self._submitted: dict[str, int] = {}  # run -> how often
 
     def run(self, variants: list[Variant]) -> None:
@@ -288,7 +286,7 @@ class _OnDask:
             keep=settings.keep,
             figures=settings.figures,
             report=settings.report_per_run,
-            modules=self.modules,
+            kinds=self.kinds,
         )
         count = self._submitted[variant.run] = self._submitted.get(variant.run, 0) + 1
         key = f"{settings.name}-{variant.run}-{self.session}-{count}"
@@ -324,10 +322,10 @@ class _OnDask:
         self.batch.log.write("run submitted again", run=variant.run)
         self._submit(variant)
 
-    def _result(self, future: Future, variant: Variant) -> Row | None:
+    def _result(self, future: Any, variant: Variant) -> Row | None:
         """The row of a run; None if Dask gave it up. Raises MachineError."""
         from distributed import CancelledError, KilledWorker
-        from distributed.comm import CommClosedError
+        from distributed.comm.core import CommClosedError
 
         try:
             row: Row = future.result()

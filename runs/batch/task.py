@@ -62,7 +62,7 @@ class RunTask:
     keep: tuple[str, ...]
     figures: Mapping[str, Any]
     report: bool
-    modules: tuple[str, ...] = ()  #: worth importing before
+    kinds: tuple[str, ...] = ()  #: of federates, worth importing before
 
     @property
     def folder(self) -> Path:
@@ -161,13 +161,13 @@ def _attempt(task: RunTask, folder: Path, stop: Callable[[], bool], worker: str)
     output = folder.parent / OUTPUT
     output.unlink(missing_ok=True)
     try:
-        with Zygotes.of_this_process().take(task.modules) as zygote:
+        with Zygotes.of_this_process().take(task.kinds) as zygote:
             zygote.start(Work(task, folder), output)
             code, exceeded = _watch(task, zygote, stop)
     except MachineError as error:
-        code, exceeded = MACHINE, None
         _note(folder, output)
-        return code, row_of(task.variant, "failed", error=str(error), wall_s=time.monotonic() - began, worker=worker)
+        lost = row_of(task.variant, "failed", error=str(error), wall_s=time.monotonic() - began, worker=worker)
+        return MACHINE, lost
     except Stopped:
         shutil.rmtree(folder.parent, ignore_errors=True)
         raise
@@ -176,8 +176,8 @@ def _attempt(task: RunTask, folder: Path, stop: Callable[[], bool], worker: str)
     row = finished_row(folder) if code in (FINISHED, MACHINE) else None
     if row is None:
         _note(folder, output)
-        error = _OVER[exceeded](task) if exceeded else _ended_badly(code)
-        row = row_of(task.variant, exceeded or "failed", error=error)
+        why = _OVER[exceeded](task) if exceeded else _ended_badly(code)
+        row = row_of(task.variant, exceeded or "failed", error=why)
         code = FINISHED if exceeded else MACHINE
     return code, row.update(wall_s=time.monotonic() - began, worker=worker)
 
@@ -297,16 +297,16 @@ class Zygotes:
             cls._here = cls()
         return cls._here
 
-    def prepare(self, modules: Sequence[str]) -> None:
-        """Have one that has imported `modules`."""
+    def prepare(self, kinds: Sequence[str]) -> None:
+        """Have one that has imported what federates of `kinds` need."""
         with self._lock:
-            if not any(set(modules) <= set(zygote.modules) for zygote in self._idle):
-                self._idle.append(Zygote(modules))
+            if not any(set(kinds) <= set(zygote.kinds) for zygote in self._idle):
+                self._idle.append(Zygote(kinds))
 
     @contextmanager
-    def take(self, modules: Sequence[str]) -> Iterator[Zygote]:
-        """One for a run that needs `modules`, which nobody else uses meanwhile. Raises MachineError if it is lost."""
-        zygote = self._fitting(modules)
+    def take(self, kinds: Sequence[str]) -> Iterator[Zygote]:
+        """One for a run with federates of `kinds`, which nobody else uses. Raises MachineError if it is lost."""
+        zygote = self._fitting(kinds)
         try:
             yield zygote
         except MachineError:
@@ -326,26 +326,26 @@ class Zygotes:
             while self._idle:
                 self._idle.pop().close()
 
-    def _fitting(self, modules: Sequence[str]) -> Zygote:
+    def _fitting(self, kinds: Sequence[str]) -> Zygote:
         with self._lock:
             for zygote in [entry for entry in self._idle if not entry.alive]:
                 self._idle.remove(zygote)
                 zygote.close()
             for zygote in self._idle:
-                if set(modules) <= set(zygote.modules):
+                if set(kinds) <= set(zygote.kinds):
                     self._idle.remove(zygote)
                     return zygote
             if self._idle:
                 self._idle.pop().close()  # one for other scenarios
-        return Zygote(modules)
+        return Zygote(kinds)
 
     def _give_back(self, zygote: Zygote) -> None:
         with self._lock:
             self._idle.append(zygote)
 
 
-def modules_of(scenario: Any) -> tuple[str, ...]:
-    """The modules of the federate kinds that a scenario, as plain data, names."""
+def kinds_of(scenario: Any) -> tuple[str, ...]:
+    """The project's federate kinds that a scenario, as plain data, names."""
     from cosim.scenario import DEFAULT_KINDS
 
     found = {DEFAULT_KINDS["communications"], *(kind for section, kind in DEFAULT_KINDS.items() if section in scenario)}
@@ -361,5 +361,4 @@ def modules_of(scenario: Any) -> tuple[str, ...]:
                 look(item)
 
     look(scenario)
-    kinds = sorted(kind for kind in found if kind in federate_kinds())
-    return tuple(f"federates.{kind}" for kind in kinds)
+    return tuple(sorted(found & set(federate_kinds())))

@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -29,6 +29,7 @@ from typing import Any
 import psutil
 
 from cosim.engine.lifeline import die_with_parent
+from cosim.engine.zygote import needed_by, threads_at_risk
 from cosim.errors import MachineError
 
 POLL = 0.05  #: [s] between two looks where the system has no file descriptors of processes
@@ -36,8 +37,9 @@ IDLE = 300.0  #: [s] after which one that nobody uses ends
 STARTS_WITHIN = 120.0  #: [s] that the imports may take, on a busy machine
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
-#: What a run's child needs, imported once. They start no thread but that of pyarrow's allocator, which forks well.
+#: What a run's child and its hosts need, imported once.
 PRELOADED = (
+    "cosim.engine.host",
     "pandas",
     "xarray",
     "zarr",
@@ -52,13 +54,13 @@ Work = Callable[[threading.Event], int]  #: what a child does: given the event t
 class Zygote:
     """A worker's end: one run at a time."""
 
-    def __init__(self, modules: Sequence[str] = ()) -> None:
-        """Start it; `modules` are imported beside those that every run needs, where that goes well."""
-        self.modules = tuple(modules)
+    def __init__(self, kinds: Sequence[str] = ()) -> None:
+        """Start it; it imports what every run needs, and what federates of `kinds` do, where that goes well."""
+        self.kinds = tuple(kinds)
         self._pipe, there = Pipe()
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "runs.batch.zygote", str(there.fileno()), *modules],
+            [sys.executable, "-m", "runs.batch.zygote", str(there.fileno()), *kinds],
             pass_fds=[there.fileno()],
             stdin=subprocess.DEVNULL,
             start_new_session=True,
@@ -228,10 +230,15 @@ def _be_child(work: Work, log: Path, parent: int) -> None:
         os._exit(code)
 
 
-def _preload(modules: Iterator[str]) -> None:
-    for module in modules:
-        with contextlib.suppress(Exception):  # a run that needs it will say what is wrong
+def _preload(kinds: Sequence[str]) -> None:
+    """Import what runs need; a kind that cannot be read fails in its own run, and is told from there."""
+    for module in PRELOADED:
+        importlib.import_module(module)
+    for module in {module for kind in kinds for module in needed_by(kind)}:
+        with contextlib.suppress(Exception):
             importlib.import_module(module)
+    if kinds and threads_at_risk():  # a module has started a thread, which no fork survives: without those, then
+        os.execv(sys.executable, [sys.executable, "-m", "runs.batch.zygote", sys.argv[1]])
 
 
 def main() -> None:
@@ -240,9 +247,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    for module in PRELOADED:
-        importlib.import_module(module)
-    _preload(iter(sys.argv[2:]))
+    _preload(sys.argv[2:])
     gc.collect()
     gc.freeze()  # the children share these pages as long as no collection touches them
     serve(pipe)
