@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
 
@@ -126,10 +126,45 @@ class Feeder(Settings):
     """Its name in results and messages."""
     bus: str | None = Field(default=None, coerce_numbers_to_str=True)
     """The transmission bus, by its number or name in the case; none where there is no transmission."""
+    buses: tuple[Annotated[str, Field(coerce_numbers_to_str=True)], ...] = ()
+    """In place of `bus`: a feeder at each of these, of the same settings and named `name`-1, `name`-2, ..."""
+    count: int | None = Field(default=None, ge=1, le=10_000)
+    """So many feeders of the same settings, named `name`-1, `name`-2, ...; with `buses` at these in turn.
+    Each draws homes of its own."""
     multiplier: float = Field(default=1.0, gt=0)
     """How many such feeders it stands for at the bus [1]."""
     model: Model
     """The feeder's federate."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Feeder:
+        if self.bus is not None and self.buses:
+            raise ValueError("bus and buses must not both be given; name one bus, or several")
+        if self.count is not None and self.count < len(self.buses):
+            raise ValueError(
+                f"count must be at least the number of buses, {len(self.buses)}, got {self.count}; leave it out "
+                "for one feeder at each bus"
+            )
+        return self
+
+    def each(self) -> tuple[Feeder, ...]:
+        """The feeders that it stands for, each with a name and a bus of its own; itself if it is but one."""
+        if self.count is None and not self.buses:
+            return (self,)
+        number = self.count or len(self.buses)
+        width = len(str(number))
+        places = self.buses or (self.bus,)
+        return tuple(
+            self.model_copy(
+                update={
+                    "name": f"{self.name}-{k + 1:0{width}d}",
+                    "bus": places[k % len(places)],
+                    "buses": (),
+                    "count": None,
+                }
+            )
+            for k in range(number)
+        )
 
 
 class ExtraFederate(Settings):
@@ -252,6 +287,10 @@ class Scenario(Settings):
     def place(self, location: Sequence[str | int]) -> str:
         """Where `location` stands in the file that the scenario was read from."""
         return self._document.place(location)
+
+    def single_feeders(self) -> tuple[tuple[int, Feeder], ...]:
+        """Every feeder by itself, with the position of its entry in `feeders`."""
+        return tuple((number, one) for number, feeder in enumerate(self.feeders) for one in feeder.each())
 
     def undisturbed(self) -> Scenario:
         """The twin: the same scenario without its perturbations."""

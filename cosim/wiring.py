@@ -138,7 +138,7 @@ def _sections(scenario: Scenario) -> Iterable[tuple[str, Location, Model]]:
         model = getattr(scenario, section)
         if model is not None:
             yield section, (section,), model
-    for position, feeder in enumerate(scenario.feeders):
+    for position, feeder in scenario.single_feeders():
         yield feeder.name, ("feeders", position, "model"), feeder.model
     for position, extra in enumerate(scenario.federates):
         yield extra.name, ("federates", position, "model"), extra.model
@@ -229,8 +229,9 @@ def _check_ports(scenario: Scenario, part: _Part, faults: list[Fault]) -> None:
 def _config_fault(scenario: Scenario, location: Location, error: ConfigError) -> Fault:
     path = tuple(int(part) if part.isdigit() else part for part in error.field.split(".") if part)
     if path[:1] == ("feeder_buses",):  # filled in by the wiring: point to what the author wrote
-        named = (n for n, feeder in enumerate(scenario.feeders) if f"'{feeder.bus}'" in error.problem)
-        location, path = ("feeders",), next(((number, "bus") for number in named), ())
+        named = (n for n, feeder in scenario.single_feeders() if f"'{feeder.bus}'" in error.problem)
+        found = ((number, "buses" if scenario.feeders[number].buses else "bus") for number in named)
+        location, path = ("feeders",), next(found, ())
     return Fault(scenario.place((*location, *path)), error.problem.rstrip(".") + ".", error.remedy)
 
 
@@ -241,14 +242,14 @@ def _context(scenario: Scenario, name: str) -> Context:
 
 def _common_knowledge(scenario: Scenario) -> dict[str, Any]:
     """What the wiring fills into settings that have a field of that name and do not give it."""
-    attached = [feeder for feeder in scenario.feeders if feeder.bus is not None]
+    attached = [feeder for _, feeder in scenario.single_feeders() if feeder.bus is not None]
     known: dict[str, Any] = {
         "feeder_buses": sorted({str(feeder.bus) for feeder in attached}),
         "feeders": [{"name": f.name, "bus": str(f.bus), "multiplier": f.multiplier} for f in attached],
     }
     if scenario.transmission is not None:
         known["setpoints_to"] = "transmission"
-        shared = ("case", "load_multiplier")
+        shared = ("case", "load_multiplier", "minimum_generation")
         known |= {key: value for key, value in scenario.transmission.settings.items() if key in shared}
     if scenario.dispatch is not None:
         known["meter_to"] = "dispatch"
@@ -315,11 +316,10 @@ def _coupling_links(scenario: Scenario, parts: Mapping[str, _Part], faults: list
         problem = "has no transmission grid to send its set-points to."
         faults.append(Fault(scenario.place(("dispatch",)), problem, "Add `transmission`."))
     iterated = scenario.coupling.mode == "iterated"
-    able = [feeder.name for feeder in scenario.feeders if parts[feeder.name].federate.iterative]
+    feeders = scenario.single_feeders()
+    able = [feeder.name for _, feeder in feeders if parts[feeder.name].federate.iterative]
     if iterated and not able:
-        kinds = (
-            ", ".join(f"'{feeder.name}' ({feeder.model.kind})" for feeder in scenario.feeders) or "there are no feeders"
-        )
+        kinds = ", ".join(f"'{feeder.name}' ({feeder.model.kind})" for _, feeder in feeders) or "there are no feeders"
         place = scenario.place(("coupling", "mode"))
         faults.append(
             Fault(
@@ -328,7 +328,7 @@ def _coupling_links(scenario: Scenario, parts: Mapping[str, _Part], faults: list
                 "Use `mode: loose`, or a feeder that iterates.",
             )
         )
-    for position, feeder in enumerate(scenario.feeders):
+    for position, feeder in feeders:
         location: Location = ("feeders", position, "bus")
         if scenario.transmission is None:
             if feeder.bus is not None:
