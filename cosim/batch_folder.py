@@ -151,6 +151,7 @@ class Problem:
 
     run: str  #: "" where it concerns the whole batch
     text: str
+    unseen: bool = False  #: only a comparison of all bytes finds it, which `--resume` does not make
 
     def __str__(self) -> str:
         return f"run {self.run}: {self.text}" if self.run else self.text
@@ -182,7 +183,7 @@ def run_problems(folder: Path, run: str, *, verify: bool = False) -> list[Proble
         elif found[name] != size:
             problems.append(Problem(run, f"{name} has {found[name]:,} bytes instead of {size:,}"))
         elif verify and _file_hash(where / name) != sha256:
-            problems.append(Problem(run, f"{name} holds other bytes than were written"))
+            problems.append(Problem(run, f"{name} holds other bytes than were written", unseen=True))
     problems += [Problem(run, f"{name} was added") for name in found if name not in expected]
     return problems
 
@@ -324,10 +325,11 @@ def _text(folder: Path, problems: Sequence[Problem]) -> str:
     shown = [f"  {problem}" for problem in problems[:_MOST_SHOWN]]
     if len(problems) > _MOST_SHOWN:
         shown.append(f"  and {len(problems) - _MOST_SHOWN} more")
-    return "\n".join([f"the batch in {folder} is damaged or not complete:", *shown, _remedy(folder)])
+    return "\n".join([f"the batch in {folder} is damaged or not complete:", *shown, _remedy(folder, problems)])
 
 
-def _remedy(folder: Path) -> str:
-    return (
-        f"`cosim batch FILE --resume --out {folder}` runs again what is damaged, keeps the rest, and writes the table"
-    )
+def _remedy(folder: Path, problems: Sequence[Problem] = ()) -> str:
+    """The command that mends it."""
+    again = list(dict.fromkeys(f"--rerun {problem.run}" for problem in problems if problem.unseen))
+    options = " ".join(["--resume", f"--out {folder}", *again])
+    return f"`cosim batch FILE {options}` runs again what is damaged, keeps the rest, and writes the table"
