@@ -1,0 +1,442 @@
+"""A published feeder with loads, air conditioners and a DER fleet, stepped at milliseconds under its head's voltage.
+
+`WindowPlan` is what stands where (cheap); `WindowFeeder` is the model. A step from one instant to the next goes
+
+1. fleet and air conditioners let the time pass with the voltages and the frequency of the earlier instant held, as a
+   controller with a measuring delay of one step does;
+2. the voltages of the new instant follow from the head's voltage and what is drawn and put in there, by a fixed point
+   to a stated tolerance: loads answer at once, motors along their running curves, and an inverter's current stays
+   within its limit.
+
+So the second part may be repeated with another head voltage (iterated coupling); the first is done once.
+Regulators stay at their taps, reactances at 60 Hz.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feeders.homes_glm import Placement, without_replaced
+from feeders.opendss_model import reported_node_phases
+from feeders.published_feeder import PHASES, PublishedFeeder, with_lumped_distributed_loads
+from feeders.reduced_feeder import Port, Service, reduce_feeder
+from solvers.air_conditioner_stall import AirConditioners, StallParameters
+from solvers.der_fleet import ELEMENTS, DerFleet, FleetOutput, FleetSettings, Mode
+from solvers.der_fleet.mixture import largest_remainders
+from solvers.feeder_voltage import POWER_BREAK, PortDemand, PortVoltages, Solution
+from solvers.window_loads import NOMINAL_FREQUENCY, StaticLoads
+
+Floats = NDArray[np.float64]
+Complexes = NDArray[np.complex128]
+Integers = NDArray[np.intp]
+Booleans = NDArray[np.bool_]
+
+#: What can take power away, in the order of `WindowState.lost`: the elements that trip DER, DER that stay connected
+#: but give less, and loads.
+CAUSES = (
+    *ELEMENTS,
+    "momentary_cessation",
+    "cease_to_energize",
+    "entering_service",
+    "ac_stall",
+    "ac_thermal_trip",
+    "load_trip",
+)
+#: 1.2 % + j1.5 % is usual for residential transformers, as in the feeder of the day (assumed).
+SERVICE_IMPEDANCE = 0.012 + 0.015j
+_MOST_PASSES = 40  #: of evaluating motors and inverters at the voltages found
+_PHASOR = np.exp(-2j * np.pi / 3.0 * np.arange(3))  #: nominal of A, B, C
+_DELTA_PHASOR = _PHASOR - np.roll(_PHASOR, -1)
+
+
+@dataclass(frozen=True)
+class DerSite:
+    """Where one DER is connected: to one phase of a node or a home's service, or to all three of a node."""
+
+    name: str
+    node: str
+    phases: str  #: "A", "B", "C" or "ABC"
+
+
+def spread_der(
+    feeder: PublishedFeeder, group: str, count: int, phases: Literal["single", "three"], nodes: Sequence[str] = ()
+) -> list[DerSite]:
+    """`count` DER of a group, in proportion to the spot loads where they stand.
+
+    `phases` "single": each on one phase that has a wye load; "three": each at a node with three phases and a load. At
+    `nodes` only, if any are given. Raises ValueError where there is no such place.
+    """
+    loads = feeder.spot_loads
+    present = dict(zip(feeder.nodes.name, feeder.nodes.phases, strict=True))
+    unknown = [node for node in nodes if node not in present]
+    if unknown:
+        raise ValueError(f"feeder {feeder.name} has no node {', '.join(unknown)}")
+    weight: dict[tuple[str, str], float] = {}
+    for k, node in enumerate(loads.node):
+        if nodes and node not in nodes:
+            continue
+        if phases == "three" and present[node] == PHASES:
+            weight[node, PHASES] = weight.get((node, PHASES), 0.0) + float(loads.power[k].real.sum())
+        elif phases == "single" and not loads.delta[k]:
+            for p in np.flatnonzero(loads.power[k].real > 0.0):
+                weight[node, PHASES[p]] = weight.get((node, PHASES[p]), 0.0) + float(loads.power[k, p].real)
+    if not weight:
+        kind = "spot load at a node with three phases" if phases == "three" else "wye spot load"
+        raise ValueError(f"feeder {feeder.name} has no {kind}" + (f" at {', '.join(nodes)}" if nodes else ""))
+    counts = largest_remainders(list(weight.values()), count)
+    places = [place for place, number in zip(weight, counts.tolist(), strict=True) for _ in range(number)]
+    return [DerSite(f"{group}.{k + 1}", node, p) for k, (node, p) in enumerate(places)]
+
+
+class WindowPlan:
+    """What stands where on a published feeder: spot loads, homes on their transformers, DER."""
+
+    def __init__(
+        self,
+        feeder: PublishedFeeder,
+        placement: Placement | None = None,
+        der: Sequence[DerSite] = (),
+        home_der: Sequence[int] = (),
+    ) -> None:
+        """`placement`: of the homes, if there are any; `home_der`: homes with a DER, which follow those of `der`."""
+        self.published = feeder
+        self.feeder = with_lumped_distributed_loads(without_replaced(feeder, placement) if placement else feeder)
+        self.node_phases = reported_node_phases(feeder)
+        self.services: tuple[Service, ...] = ()
+        self.home_service: Integers = np.zeros(0, np.intp)
+        if placement is not None:
+            self.services = tuple(
+                Service(f"service_{t}", node, int(phase), float(rating), SERVICE_IMPEDANCE)
+                for t, (node, phase, rating) in enumerate(
+                    zip(placement.node, placement.phase, placement.rating, strict=True)
+                )
+            )
+            self.home_service = placement.transformer.astype(np.intp)
+        self.homes = len(self.home_service)
+        at_home = [self.services[self.home_service[home]] for home in home_der]
+        self.der = (
+            *der,
+            *(DerSite(f"home.{h + 1}", s.name, PHASES[s.phase]) for h, s in zip(home_der, at_home, strict=True)),
+        )
+        self.der_home = np.array([-1] * len(der) + list(home_der), np.intp)  #: (der,) the home it stands at, or -1
+        loads = self.feeder.spot_loads
+        self.load_row, phase = np.nonzero(loads.power)
+        self.load_power: Complexes = loads.power[self.load_row, phase] / 1e3  #: (loads,) [MVA] at nominal voltage
+        self.load_model = np.array(loads.model)[self.load_row]
+        load_ports = [
+            Port(loads.node[k], int(p), bool(loads.delta[k])) for k, p in zip(self.load_row, phase, strict=True)
+        ]
+        self.load_labels = tuple(port.label for port in load_ports)  #: may repeat: several loads at one place
+        home_ports = [Port(s.name, s.phase) for s in self.services]
+        der_ports = [[Port(site.node, PHASES.index(p)) for p in site.phases] for site in self.der]
+        self.ports = tuple(dict.fromkeys([*load_ports, *home_ports, *(port for group in der_ports for port in group)]))
+        row = {port: k for k, port in enumerate(self.ports)}
+        self.load_port: Integers = np.array([row[port] for port in load_ports], np.intp)
+        service_port = np.array([row[port] for port in home_ports], np.intp)
+        self.home_port: Integers = service_port[self.home_service] if self.homes else np.zeros(0, np.intp)
+        #: (der, 3) the port of each phase; a single-phase DER has its one three times
+        self.der_port: Integers = np.array(
+            [[row[group[i % len(group)]] for i in range(3)] for group in der_ports], np.intp
+        ).reshape(-1, 3)
+        self.three_phase: Booleans = np.array([len(site.phases) == 3 for site in self.der], bool)
+
+    def nominal_phasors(self) -> Complexes:
+        """(ports,) of magnitude 1."""
+        return np.array(
+            [_DELTA_PHASOR[port.phase] / np.sqrt(3.0) if port.delta else _PHASOR[port.phase] for port in self.ports]
+        )
+
+
+@dataclass(frozen=True)
+class LoadModel:
+    """How loads behave in the window."""
+
+    home: StaticLoads = field(default_factory=StaticLoads)  #: what is on in homes beside the air conditioner
+    spot_frequency_slope: tuple[float, float] = (0.0, 0.0)  #: of P and Q of spot loads [pu/pu]; their ZIP is published
+    power_break: float = POWER_BREAK  #: [pu] below which they become constant impedance
+    stall: StallParameters = field(default_factory=StallParameters)
+
+
+@dataclass(frozen=True)
+class Drive:
+    """What acts on the feeder at an instant."""
+
+    head: Complexes  #: (3,) voltage at the head [pu]
+    frequency: float  #: [Hz]
+    load_scale: float  #: [1] on the spot loads
+    load_available: Floats  #: (loads,) [1] connected
+    spot_cooling_share: float  #: [1] of the spot loads' power that is air conditioners
+    home_power: Complexes  #: (homes,) demand beside the air conditioner [MVA], less what no DER of the fleet gives
+    home_cooling: Floats  #: (homes,) active power of the air conditioner [MW]
+    home_available: Floats  #: (homes,) [1] connected
+    available: Floats  #: (der,) what the source can give [pu of rating]
+
+
+@dataclass(frozen=True)
+class WindowState:
+    """An instant."""
+
+    power: Complexes  #: (3,) into the feeder at its head [MVA]
+    node_voltage: Complexes  #: (node phases,) [pu]
+    voltage: Complexes  #: (ports,) [pu]
+    der_voltage: Floats  #: (der, 3) magnitude at each DER [pu]
+    der_power: Complexes  #: (der,) put in [pu of rating]
+    mode: NDArray[np.int8]  #: (der,) codes of `Mode`
+    element: NDArray[np.int8]  #: (der,) what tripped it, index into ELEMENTS; -1: it is in service
+    lost: Floats  #: (causes,) [MW] that DER do not give or loads do not get, by CAUSES
+    lost_count: NDArray[np.int64]  #: (causes,) how many DER or (in full or in part) loads
+    load: float  #: [MW] drawn by loads
+    generation: float  #: [MW] put in by DER
+    stalled_power: float  #: [MW] drawn by stalled air conditioners
+    losses: float  #: [MW] of lines and transformers
+    mismatch: float  #: [pu] largest error of a voltage
+    iterations: int  #: of the voltages, in all passes
+
+
+class WindowFeeder:
+    """The model; `advance`, `solve` as often as needed, `accept`, and so on from instant to instant."""
+
+    def __init__(
+        self,
+        plan: WindowPlan,
+        settings: FleetSettings | None,
+        loads: LoadModel | None = None,
+        *,
+        seed: int = 0,
+        tolerance: float = 1e-6,
+        taps: NDArray[np.int64] | None = None,
+    ) -> None:
+        """`settings` of the plan's DER, None if there are none; `tolerance` [pu] of the voltages."""
+        self.plan, self.loads, self.tolerance = plan, loads or LoadModel(), tolerance
+        self.settings = settings
+        self.fleet = None if settings is None else DerFleet(settings, seed)
+        self.rating: Floats = np.zeros(0) if settings is None else settings["rating_kVA"] / 1e3  #: (der,) [MVA]
+        self._current_limit: Floats = np.zeros(0) if settings is None else settings["I_max_pu"]
+        self.spot_cooling = AirConditioners(len(plan.load_port), self.loads.stall)
+        self.home_cooling = AirConditioners(plan.homes, self.loads.stall)
+        self._phasor = plan.nominal_phasors()
+        self._output: FleetOutput | None = None
+        self._angle = 0.0  #: [deg] that the frequency's deviation has turned the feeder by
+        self._last: tuple[WindowState, Drive] | None = None
+        #: (homes,) [pu] voltage at which homes draw the power that is given; None: at any
+        self._reference: Floats | None = None
+        self.set_taps(plan.published.regulators.tap if taps is None else taps)
+
+    def set_taps(self, taps: NDArray[np.int64]) -> None:
+        """Put the regulators to `taps` (regulators, 3)."""
+        plan = self.plan
+        self.taps = taps.copy()
+        self._reduced = reduce_feeder(plan.feeder, plan.ports, plan.node_phases, taps, plan.services)
+        self._solver = PortVoltages(self._reduced, self.tolerance / 2.0)
+
+    def hold_homes(self, held: bool) -> None:
+        """Homes follow the voltage from now on, drawing the power given at that of the last instant; or no longer."""
+        if not held:
+            self._reference = None
+        elif self._reference is None:
+            last = self._last
+            self._reference = np.ones(self.plan.homes) if last is None else np.abs(last[0].voltage[self.plan.home_port])
+
+    def advance(self, dt_s: float) -> None:
+        """Let `dt_s` [s] pass for DER and air conditioners under the last accepted instant."""
+        if self._last is None:
+            return
+        state, drive = self._last
+        if self.fleet is not None:
+            turned = self._turned(dt_s, drive.frequency)
+            angle = np.degrees(np.angle(state.voltage * np.conj(self._phasor))) - self._angle
+            frequency = np.full(len(self.rating), drive.frequency)
+            self._output = self.fleet.step(
+                dt_s, state.der_voltage, angle[self.plan.der_port], frequency, drive.available
+            )
+            self._angle = turned
+        size = np.abs(state.voltage)
+        self.spot_cooling.step(dt_s, size[self.plan.load_port])
+        self.home_cooling.step(dt_s, size[self.plan.home_port])
+
+    def _turned(self, dt_s: float, frequency: float) -> float:
+        return self._angle + 360.0 * (frequency - NOMINAL_FREQUENCY) * dt_s
+
+    def accept(self, state: WindowState, drive: Drive) -> None:
+        """Make `state`, solved with `drive`, the last instant."""
+        self._last = (state, drive)
+
+    def solve(self, drive: Drive) -> WindowState:
+        """The instant with `drive`. Raises CollapseError where there is none."""
+        start = None if self._last is None else self._start(drive)
+        given = self._given(drive)
+        static = self._static(drive)
+        voltage = self._reduced.no_load @ drive.head if start is None else start
+        iterations = 0
+        for _ in range(_MOST_PASSES):
+            demand = self._demand(static, drive, given, voltage)
+            solution = self._solver.solve(drive.head, demand, voltage)
+            iterations += solution.iterations
+            moved = float(np.abs(solution.voltage - voltage).max(initial=0.0))
+            voltage = solution.voltage
+            if moved <= self.tolerance / 2.0:
+                break
+        return self._state(drive, solution, demand, given, iterations, moved)
+
+    def _start(self, drive: Drive) -> Complexes:
+        """The last voltages, moved with the head's."""
+        if self._last is None:
+            return np.asarray(self._reduced.no_load @ drive.head)
+        state, before = self._last
+        return np.asarray(state.voltage + self._reduced.no_load @ (drive.head - before.head))
+
+    def _given(self, drive: Drive) -> Complexes:
+        """(der,) power [MVA] that the DER put in, as far as their current allows."""
+        if self._output is None:  # before the first step: what the sources give
+            return np.asarray(np.clip(drive.available, 0.0, 1.0) * self.rating, dtype=np.complex128)
+        return np.asarray((self._output.p_pu + 1j * self._output.q_pu) * self.rating)
+
+    def _static(self, drive: Drive) -> PortDemand:
+        """What follows from the drive alone, at the ports."""
+        plan, ports = self.plan, len(self.plan.ports)
+        spot = plan.load_power * (drive.load_scale * drive.load_available * (1.0 - drive.spot_cooling_share))
+        slope = StaticLoads(frequency_slope=self.loads.spot_frequency_slope)
+        spot = slope.demand(spot, drive.frequency).power
+        model = StaticLoads() if self._reference is None else self.loads.home
+        reference = 1.0 if self._reference is None else self._reference
+        home = model.demand(drive.home_power * drive.home_available, drive.frequency, reference)
+        parts = {
+            kind: _at_ports(plan.load_port, np.where(plan.load_model == kind, spot, 0.0), ports)
+            for kind in ("PQ", "I", "Z")
+        }
+        stalled = _at_ports(plan.load_port, self._spot_cooling(drive) * self.spot_cooling.stalled_demand(), ports)
+        stalled += _at_ports(plan.home_port, self._home_cooling(drive) * self.home_cooling.stalled_demand(), ports)
+        nothing = np.zeros(ports, np.complex128)
+        return PortDemand(
+            power=parts["PQ"] + _at_ports(plan.home_port, home.power, ports),
+            current=parts["I"] + _at_ports(plan.home_port, home.current, ports),
+            impedance=parts["Z"] + _at_ports(plan.home_port, home.impedance, ports) + stalled,
+            injection=nothing,
+            limited=nothing,
+            power_break=self.loads.power_break,
+        )
+
+    def _spot_cooling(self, drive: Drive) -> Floats:
+        """(loads,) active power of the spot loads' air conditioners, all of them running at 1 pu [MW]."""
+        return self.plan.load_power.real * (drive.load_scale * drive.load_available * drive.spot_cooling_share)
+
+    def _home_cooling(self, drive: Drive) -> Floats:
+        return drive.home_cooling * drive.home_available
+
+    def _demand(self, static: PortDemand, drive: Drive, given: Complexes, voltage: Complexes) -> PortDemand:
+        """With motors and inverters as they are at `voltage` (ports,) [pu]."""
+        plan, ports, size = self.plan, len(self.plan.ports), np.abs(voltage)
+        injection = np.zeros(ports, np.complex128)
+        if drive.spot_cooling_share > 0.0:
+            running = self.spot_cooling.running_demand(size[plan.load_port], drive.frequency)
+            injection -= _at_ports(plan.load_port, self._spot_cooling(drive) * running, ports)
+        if plan.homes:
+            running = self.home_cooling.running_demand(size[plan.home_port], drive.frequency)
+            injection -= _at_ports(plan.home_port, self._home_cooling(drive) * running, ports)
+        limited = static.limited
+        if self.fleet is not None:
+            beyond = self._beyond(given, size)
+            if beyond is None:
+                injection += self._der_at_ports(given)
+            else:
+                limited = self._der_at_ports(np.where(beyond > 0.0, given * beyond, 0.0))
+                injection += self._der_at_ports(np.where(beyond > 0.0, 0.0, given))
+        return replace(static, injection=injection, limited=limited)
+
+    def _beyond(self, given: Complexes, size: Floats) -> Floats | None:
+        """(der,) share of its power that a DER at its current limit puts in at 1 pu, 0 within; None: none is there."""
+        if float(size.min(initial=1.0)) * float(self._current_limit.min(initial=np.inf)) >= 1.0:
+            return None  # no more than the rating is given
+        mean = size[self.plan.der_port].mean(axis=1)
+        wanted, most = np.abs(given), self._current_limit * self.rating
+        over = wanted > most * mean
+        share = np.zeros(len(wanted))
+        np.divide(most, wanted, out=share, where=over)
+        return share
+
+    def _der_at_ports(self, power: Complexes) -> Complexes:
+        return _at_ports(self.plan.der_port.ravel(), np.repeat(power / 3.0, 3), len(self.plan.ports))
+
+    def _state(
+        self, drive: Drive, solution: Solution, demand: PortDemand, given: Complexes, iterations: int, moved: float
+    ) -> WindowState:
+        plan, reduced, size = self.plan, self._reduced, np.abs(solution.voltage)
+        power = reduced.head_power(drive.head, solution.injected)
+        put_in = solution.voltage * np.conj(solution.injected)
+        share = self._beyond(given, size) if len(given) else None
+        if share is not None:
+            mean = size[plan.der_port].mean(axis=1)
+            given = np.where(share > 0.0, given * share * mean, given)
+        der = np.divide(given, self.rating, out=np.zeros_like(given), where=self.rating > 0.0)
+        generation = float(given.real.sum())
+        lost, count = self._lost(drive, der.real)
+        stalled = (self._spot_cooling(drive) * self.spot_cooling.stalled_share * size[plan.load_port] ** 2).sum()
+        stalled += (self._home_cooling(drive) * self.home_cooling.stalled_share * size[plan.home_port] ** 2).sum()
+        return WindowState(
+            power=power,
+            node_voltage=reduced.node_voltage(drive.head, solution.injected),
+            voltage=solution.voltage,
+            der_voltage=size[plan.der_port],
+            der_power=der,
+            mode=self._mode(),
+            element=self._element(),
+            lost=lost,
+            lost_count=count,
+            load=generation - float(put_in.real.sum()),
+            generation=generation,
+            stalled_power=float(stalled) * self.loads.stall.stalled.real,
+            losses=float(power.real.sum() + put_in.real.sum()),
+            mismatch=max(solution.mismatch, moved),
+            iterations=iterations,
+        )
+
+    def _mode(self) -> NDArray[np.int8]:
+        return np.zeros(len(self.rating), np.int8) if self._output is None else self._output.mode
+
+    def _element(self) -> NDArray[np.int8]:
+        if self._output is None:
+            return np.full(len(self.rating), -1, np.int8)
+        return np.where(self._output.tripped, self._output.element, -1).astype(np.int8)
+
+    def _lost(self, drive: Drive, active: Floats) -> tuple[Floats, NDArray[np.int64]]:
+        """(causes,) power [MW] and how many lose it."""
+        lost, count = np.zeros(len(CAUSES)), np.zeros(len(CAUSES), np.int64)
+        if self._output is not None:
+            mode, element = self._output.mode, self._element()
+            missing = np.maximum(np.clip(drive.available, 0.0, 1.0) - active, 0.0) * self.rating
+            cause = np.where(element >= 0, element, -1)
+            for code, name in (
+                (Mode.MOMENTARY_CESSATION, "momentary_cessation"),
+                (Mode.CEASE_TO_ENERGIZE, "cease_to_energize"),
+                (Mode.ENTERING_SERVICE, "entering_service"),
+            ):
+                cause[(mode == code) & (cause < 0)] = CAUSES.index(name)
+            some = cause >= 0
+            lost += np.bincount(cause[some], missing[some], len(CAUSES))
+            count += np.bincount(cause[some], minlength=len(CAUSES))
+        plan = self.plan
+        tripped = plan.load_power.real * drive.load_scale * (1.0 - drive.load_available)
+        cut_off = np.concatenate([tripped, (drive.home_power.real + drive.home_cooling) * (1.0 - drive.home_available)])
+        for name, power in (
+            ("ac_stall", self._cooling(drive, "stalled_share")),
+            ("ac_thermal_trip", self._cooling(drive, "tripped_share")),
+            ("load_trip", cut_off),
+        ):
+            lost[CAUSES.index(name)] = power.sum()
+            count[CAUSES.index(name)] = np.count_nonzero(power)
+        return lost, count
+
+    def _cooling(self, drive: Drive, share: str) -> Floats:
+        """(loads + homes,) running power [MW] of the air conditioners in a `share` of them."""
+        spot = self._spot_cooling(drive) * getattr(self.spot_cooling, share)
+        return np.concatenate([spot, self._home_cooling(drive) * getattr(self.home_cooling, share)])
+
+
+def _at_ports(port: Integers, power: Complexes, ports: int) -> Complexes:
+    """(ports,) sums of `power` (devices,) at `port` (devices,)."""
+    return np.asarray(np.bincount(port, power.real, ports) + 1j * np.bincount(port, power.imag, ports))
