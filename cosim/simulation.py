@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from cosim.wiring import wire
 
 if TYPE_CHECKING:
     import xarray
+    from distributed import Client
 
 RESULTS_FOLDER = Path("results")
 MAIN = "run"  #: how progress names the run itself, beside its "baseline"
@@ -99,12 +100,14 @@ def run(
     progress: Callable[[str, Progress], None] | None = None,
     stop: threading.Event | None = None,
     launcher: Launcher | None = None,
+    workers: Client | str | None = None,
 ) -> Run:
     """Run a scenario, and beside it its twin without perturbations unless `baseline` is false.
 
     `progress` is called with "run" or "baseline" and how far it is; setting `stop` ends both, and so does a fault
     of one of them. A run that fails or is ended still leaves its folder, with what was recorded and the verdict.
     `launcher` starts the processes: new ones on this machine by default, forked ones if it is a `WarmLauncher`.
+    With `workers`, a Dask client or a scheduler's address, they are spread over the Dask workers that there are.
 
     Raises ScenarioError for wrong input, MachineError where the folder cannot be written, Interrupted.
     """
@@ -113,6 +116,24 @@ def run(
     if not isinstance(scenario, Scenario):
         scenario = load(scenario)
     federation = wire(scenario)  # a wrong scenario leaves no folder behind
+    if workers is not None:
+        from cosim.engine.workers import WorkersLauncher
+
+        with WorkersLauncher(workers) as spread:
+            return _run(scenario, federation, out, baseline, overwrite, progress, stop, spread)
+    return _run(scenario, federation, out, baseline, overwrite, progress, stop, launcher)
+
+
+def _run(
+    scenario: Scenario,
+    federation: Federation,
+    out: str | Path | None,
+    baseline: bool,
+    overwrite: bool,
+    progress: Callable[[str, Progress], None] | None,
+    stop: threading.Event | None,
+    launcher: Launcher | None,
+) -> Run:
     folder = _prepare_folder(scenario, out, overwrite)
     stop = stop or threading.Event()
     jobs = [(MAIN, scenario, federation, folder)]
@@ -144,7 +165,7 @@ def _run_one(
     failed: list[str],
     launcher: Launcher | None,
 ) -> None:
-    report = progress and (lambda state: progress(name, state))
+    report = None if progress is None else partial(progress, name)
     outcome = run_federation(federation, folder, report, stop, launcher)
     if outcome.fault is not None and not outcome.interrupted:
         failed.append(name)

@@ -80,7 +80,7 @@ class WarmLauncher:
             "process": call.process,
             "log": str(call.log.absolute()),
             "environment": {**os.environ, **call.environment},
-            "directory": os.getcwd(),
+            "directory": str(Path.cwd()),
         }
         line = _Line(self._address(), request)
         if line.error:

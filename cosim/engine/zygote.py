@@ -167,9 +167,9 @@ def _kill_group(pid: int) -> None:
 def threads_at_risk() -> list[str]:
     """Names of this process's further threads that a fork would not survive."""
     names = []
-    for thread in os.listdir("/proc/self/task"):
-        name = Path(f"/proc/self/task/{thread}/comm").read_text().strip()
-        if int(thread) != os.getpid() and name not in _FORK_SAFE:
+    for thread in Path("/proc/self/task").iterdir():
+        name = (thread / "comm").read_text().strip()
+        if int(thread.name) != os.getpid() and name not in _FORK_SAFE:
             names.append(name)
     return names
 
