@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,7 +12,7 @@ from cosim.errors import Fault, ScenarioError
 from cosim.scenario import NAME, Scenario, faults_of, load
 from cosim.settings import InputFile, Settings
 from cosim.units import PositiveDuration, quantity
-from cosim.yaml_places import Document, read_yaml
+from cosim.yaml_places import Document, Location, read_yaml
 from runs.batch.figures import FigureSpec, named_figures
 from runs.batch.values import Distribution, Values
 
@@ -148,21 +148,6 @@ class BatchFile(Settings):
     _folder: Path = PrivateAttr(default_factory=Path)
     _base: Scenario | None = PrivateAttr(default=None)
 
-    @model_validator(mode="after")
-    def _distinct(self) -> BatchFile:
-        names = [group.name for group in self.groups]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"the group name '{twice[0]}' is given twice; choose another")
-        for group in self.groups or (None,):
-            varied = [name for block in (*self.vary, *(group.vary if group else ())) for name in block.names]
-            varied += self.sample.parameters if self.sample else ()
-            paths = [self.parameters.get(name, name) for name in varied]
-            again = sorted({name for name, path in zip(varied, paths, strict=True) if paths.count(path) > 1})
-            if again:
-                raise ValueError(f"'{again[0]}' is varied twice; give it in one block")
-        return self
-
     @property
     def folder(self) -> Path:
         """The batch file's folder, from which its relative paths count."""
@@ -171,13 +156,22 @@ class BatchFile(Settings):
     @property
     def base(self) -> Scenario:
         """The base scenario."""
-        if self._base is None:
+        if self._base is None:  # not read from a file
             self._base = load(self.scenario)
         return self._base
 
     def place(self, *location: str | int) -> str:
         """Where `location` stands in the batch file."""
         return self._document.place(location)
+
+    def blocks(self, group: Group | None, number: int) -> Iterator[tuple[Location, tuple[str, ...]]]:
+        """Whatever varies parameters in the group of that number: its place in the file, and their names."""
+        for position, block in enumerate(self.vary):
+            yield ("vary", position), block.names
+        for position, block in enumerate(group.vary if group else ()):
+            yield ("groups", number, "vary", position), block.names
+        if self.sample is not None:
+            yield ("sample",), tuple(self.sample.parameters)
 
     def path(self, name: str) -> str:
         """The path into the scenario that a parameter's name stands for."""
@@ -190,36 +184,42 @@ class BatchFile(Settings):
 
 def load_batch(path: str | Path) -> BatchFile:
     """Read and check a batch file and its base scenario. Raises ScenarioError with every fault that was found."""
+    path = Path(path)
+    return _validate(read_yaml(path), path.resolve().parent)
+
+
+def batch_from_mapping(value: Mapping[str, Any], folder: Path) -> BatchFile:
+    """A batch from plain data; relative paths count from `folder`. Raises ScenarioError."""
+    return _validate(Document("batch", dict(value)), folder)
+
+
+def _validate(document: Document, folder: Path) -> BatchFile:
     from runs.batch.plan import check_paths
 
-    path = Path(path)
-    document = read_yaml(path)
-    folder = path.resolve().parent
     try:
         batch = BatchFile.model_validate(document.value, context={"folder": folder})
     except ValidationError as error:
         raise ScenarioError(faults_of(error, document)) from None
-    batch._document, batch._folder = document, folder
-    faults: list[Fault] = []
-    try:
-        batch._base = load(batch.scenario)
-    except ScenarioError as error:
-        raise ScenarioError(error.faults) from None
-    faults += check_paths(batch)
+    batch._document, batch._folder, batch._base = document, folder, load(batch.scenario)
+    faults = [*_given_twice(batch), *check_paths(batch)]
     if faults:
         raise ScenarioError(faults)
     return batch
 
 
-def batch_from_mapping(value: Mapping[str, Any], folder: Path) -> BatchFile:
-    """A batch from plain data; relative paths count from `folder`. Raises ScenarioError."""
-    document = Document("batch", dict(value))
-    try:
-        batch = BatchFile.model_validate(document.value, context={"folder": folder})
-    except ValidationError as error:
-        raise ScenarioError(faults_of(error, document)) from None
-    batch._document, batch._folder = document, folder
-    return batch
+def _given_twice(batch: BatchFile) -> Iterator[Fault]:
+    """Groups of one name, and parameters that two blocks vary."""
+    names = [group.name for group in batch.groups]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            yield Fault(batch.place("groups", number, "name"), f"the name '{name}' is already used.", "Choose another.")
+    for number, group in enumerate(batch.groups or (None,)):
+        seen: set[str] = set()
+        for place, block in batch.blocks(group, number):
+            paths = {batch.path(name): name for name in block}
+            for path in sorted(seen & set(paths)):
+                yield Fault(batch.place(*place), f"'{paths[path]}' is already varied above.", "Vary it in one block.")
+            seen |= set(paths)
 
 
 __all__ = ["BatchFile", "RunLimits", "batch_from_mapping", "load_batch"]
