@@ -51,6 +51,10 @@ def run(
     out: Out = None,
     baseline: Annotated[bool, typer.Option(help="Run the undisturbed twin beside it.")] = True,
     seed: Annotated[int | None, typer.Option(help="Use another seed than the scenario's.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Spread its processes over the workers of the Dask scheduler at this address.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Spread them over so many Dask workers started here.")] = 0,
     overwrite: Overwrite = False,
     no_report: NoReport = False,
     as_json: Json = False,
@@ -62,9 +66,24 @@ def run(
     loaded = cosim.load(scenario)
     if seed is not None:
         loaded = loaded.update(seed=seed)
-    with show_progress(quiet=as_json) as progress:
-        finished = cosim.run(loaded, out, baseline=baseline, overwrite=overwrite, progress=progress)
+    with _dask(scheduler, workers) as cluster, show_progress(quiet=as_json) as progress:
+        finished = cosim.run(loaded, out, baseline=baseline, overwrite=overwrite, progress=progress, workers=cluster)
     _finish(finished, no_report=no_report, as_json=as_json)
+
+
+@contextmanager
+def _dask(scheduler: str | None, workers: int) -> Iterator[str | None]:
+    """The address of the Dask scheduler to use, if any; `workers` new ones live as long as the context."""
+    if not workers:
+        yield scheduler
+        return
+    if scheduler is not None:
+        raise typer.BadParameter("give --scheduler or --workers, not both")
+    from distributed import LocalCluster
+
+    cluster: Any = LocalCluster
+    with cluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as local:
+        yield local.scheduler_address
 
 
 def _finish(finished: Run, *, no_report: bool, as_json: bool, extra: dict[str, Any] | None = None) -> None:
