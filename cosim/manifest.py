@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,11 @@ def _texts(value: Any) -> Iterator[str]:
 
 def versions() -> dict[str, str]:
     """The versions of Python, this project and what it depends on."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "cosim": version("cosim")}
     for requirement in requires("cosim") or ():
         if "extra ==" not in requirement:
