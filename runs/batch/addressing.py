@@ -31,7 +31,7 @@ class PathError(ValueError):
 def parse_path(path: str) -> tuple[str, ...]:
     """The steps of `a.b[c].d`: its names and labels. Raises PathError."""
     found = list(_STEPS.finditer(path))
-    if not found or "".join(match.group() for match in found) != path:
+    if not found or path.startswith(".") or "".join(match.group() for match in found) != path:
         raise PathError(f"must be a path such as `feeders[oak].model.homes.ev_share`, got '{path}'")
     return tuple(match.group(1) or match.group(2) for match in found)
 

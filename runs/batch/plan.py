@@ -180,7 +180,7 @@ def content_key(
             "keep": list(batch.keep),
             "report": batch.report_per_run,
             "code": code_hash(),
-            "plugins": {kind: _plugin_hash(kind) for kind in sorted(set(kinds))},
+            "plugins": {kind: found for kind in sorted(set(kinds)) if (found := _plugin_hash(kind))},
         }
     )
 
@@ -337,7 +337,7 @@ def sampled(sample: Sample, seed: int) -> list[dict[str, Any]]:
 
     random = generator(seed if sample.seed is None else sample.seed, "sample", sample.method)
     sampler = qmc.LatinHypercube if sample.method == "latin_hypercube" else qmc.Sobol
-    quantiles = sampler(len(sample.parameters), rng=random).random(sample.n)
+    quantiles = sampler(len(sample.parameters), rng=int(random.integers(2**63))).random(sample.n)
     columns = [kind.at(quantiles[:, number]) for number, kind in enumerate(sample.parameters.values())]
     return [dict(zip(sample.parameters, row, strict=True)) for row in zip(*columns, strict=True)]
 
