@@ -14,7 +14,7 @@ import psutil
 from runs.batch.file import load_batch
 from runs.batch.plan import Plan, make_plan
 from runs.batch.row import Row
-from runs.batch.task import RunTask, execute
+from runs.batch.task import RunTask, execute, kinds_of
 
 MODELS = Path(__file__).parent / "models"
 
@@ -66,6 +66,7 @@ def run_one(plan: Plan, out: Path, stop: Callable[[], bool] = lambda: False, num
         keep=batch.keep,
         figures=batch.figures,
         report=batch.report_per_run,
+        kinds=kinds_of(variant.scenario),
     )
     return execute(task, stop)
 
