@@ -37,6 +37,7 @@ UNITS: dict[str, tuple[str, float, float]] = {
     "kV": ("voltage", 1e3, 0.0),
     "A": ("current", 1.0, 0.0),
     "Hz": ("frequency", 1.0, 0.0),
+    "Hz/s": ("rate of change of frequency", 1.0, 0.0),
     "deg": ("angle", 1.0, 0.0),
     "degC": ("temperature", 1.0, 0.0),
     "degF": ("temperature", 5.0 / 9.0, -160.0 / 9.0),
