@@ -241,7 +241,8 @@ def _drive(federation: Federation, process: str, steppers: Sequence[Stepper], me
         while turns:
             time, number, run = turns[0]
             current = steppers[number]
-            if last is None or federation.meets_others(process, last, time):
+            # A time is granted once, to all federates of the process that take a turn at it.
+            if last is None or (time > last and federation.meets_others(process, last, time)):
                 membership.request(time)
             last = time
             following = next(run, None)
