@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from cosim.calibrated import parameter_file, read_parameter_file
 from cosim.contract import Array, Context, Exchange, Federate, Port, Time
 from cosim.errors import ConfigError, ContractError, ModelError, SolverError
 from cosim.metering import Meter, Request, requested
@@ -18,6 +19,7 @@ from cosim.settings import InputFile, Settings
 from cosim.units import Duration, Temperature, quantity, written
 from feeders.glm import Clock, GlmError, Site, Solver
 from feeders.gridlabd_engine import EngineError
+from feeders.home_populations import CALIBRATED, charging_population, distributions_of, drawn_days
 from feeders.homes import HomeDistributions, HomesError, draw_homes
 from feeders.homes import Homes as DrawnHomes
 from feeders.homes_glm import place_homes
@@ -47,6 +49,12 @@ class Homes(Settings):
 
     count: int = Field(default=100, ge=1, le=20_000)
     """Number of homes."""
+    population: parameter_file(CALIBRATED, "house_population") | None = None  # type: ignore[valid-type]
+    """Calibrated distributions of houses, air conditioners, set-points and plugs: a name that comes with the project,
+    or a file that `cosim calibrate` made. A setting below that differs from its default wins; none: those below."""
+    ev_population: parameter_file(CALIBRATED, "ev_charging") | None = None  # type: ignore[valid-type]
+    """Calibrated EV charging, a session at a time: a name or a file, as above; none: each vehicle comes, charges and
+    leaves every day alike."""
     cooling_share: Share = 0.95
     """Homes with central air conditioning [1]."""
     water_heater_share: Share = 0.5
@@ -250,17 +258,27 @@ class GridlabdFeeder(Federate):
     def _make_plan(self) -> Neighbourhood:
         config, home = self.config, self.config.homes
         placing = {"per_transformer", "power_per_home", "nodes"}
-        drawn = home.model_dump(exclude={"count", "pv_volt_var", *placing})
+        drawn = home.model_dump(exclude={"count", "pv_volt_var", "population", "ev_population", *placing})
         self._refuse(("swing", "climate", "meters"), "belongs to a model of your own", "Give `glm` too.")
         try:
             feeder = load_feeder(config.feeder)
         except FeederTableError as error:
             raise ConfigError("feeder", str(error), "Choose one of them.") from error
         try:
-            homes = draw_homes(
-                home.count,
-                HomeDistributions(**drawn),
-                generator(self.context.seed, self.context.name, "homes"),
+            distributions = HomeDistributions(**drawn)
+            if home.population is not None:
+                changed = {name: value for name, value in drawn.items() if value != getattr(Homes(), name)}
+                distributions = distributions_of(read_parameter_file(Path(home.population)), changed)
+            homes = draw_homes(home.count, distributions, generator(self.context.seed, self.context.name, "homes"))
+            charging = None
+            if home.ev_population is not None:
+                charging = charging_population(read_parameter_file(Path(home.ev_population)))
+            homes, days = drawn_days(
+                homes,
+                distributions if home.population is not None else None,
+                charging,
+                self._clock,
+                lambda what: generator(self.context.seed, self.context.name, what),
             )
         except HomesError as error:
             raise ConfigError("homes", str(error), "Change it.") from error
@@ -268,7 +286,7 @@ class GridlabdFeeder(Federate):
             placement = place_homes(feeder, home.count, **home.model_dump(include=placing))
         except GlmError as error:
             raise ConfigError("homes.nodes", str(error), "Choose other nodes.") from error
-        return Neighbourhood(feeder, homes, placement, home.pv_volt_var)
+        return Neighbourhood(feeder, homes, placement, home.pv_volt_var, days)
 
     def _check_own(self, path: Path) -> None:
         self._refuse(("feeder", "homes", "regulators"), "belongs to a published feeder", "Leave out it or `glm`.")

@@ -8,7 +8,8 @@ owners keeps every owner of the smaller share; two scenarios then differ by what
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
 from statistics import NormalDist
 
 import numpy as np
@@ -62,6 +63,12 @@ class HomeDistributions:
         0.10,
         0.05,
     )  #: of INTEGRITY (assumed)
+    envelope: float = 1.0  #: factor on the conductance of walls, windows and air exchange that the level has
+    envelope_spread: float = 0.0  #: standard deviation of its logarithm
+    thermal_mass: float = 2.0  #: per floor area, GridLAB-D's default [Btu/(degF sf)]
+    shading: float = 1.0  #: factor on the sun that passes the windows
+    cooling_capacity: float = 0.0  #: per floor area, at 35 degC [W/m2]; 0: GridLAB-D's design rule and `oversizing_max`
+    cooling_capacity_spread: float = 0.0  #: standard deviation of its logarithm
     cop_mean: float = 3.3  #: cooling COP at 35 degC (assumed)
     cop_spread: float = 0.4
     oversizing_max: float = 0.3  #: air conditioners are up to this share larger than designed (assumed)
@@ -73,6 +80,10 @@ class HomeDistributions:
 
     plug_power_median: float = 0.55  #: mean over the day [kW] (assumed)
     plug_power_spread: float = 0.35  #: standard deviation of the logarithm
+    plug_shape: tuple[float, ...] = PLUG_SHAPE  #: by hour of the day, mean 1
+    plug_weekend_shape: tuple[float, ...] = ()  #: by hour of Saturdays and Sundays, in the same scale; none: the same
+    plug_noise: float = 0.0  #: standard deviation of the logarithm of what each hour deviates by
+    plug_noise_correlation: float = 0.0  #: of that deviation from one hour to the next
     water_volume_median: float = 190.0  #: [L], 50 US gallons (assumed)
     water_setpoint_mean: float = 52.0  #: [degC] (assumed)
     water_setpoint_spread: float = 3.0  #: [degC]
@@ -107,6 +118,13 @@ class HomeDistributions:
             values = np.atleast_1d(getattr(self, name))
             if not (np.isfinite(values).all() and (values >= 0).all()):
                 raise HomesError(f"{name} must be finite and not negative, got {getattr(self, name)}")
+        for name, allowed in (("plug_shape", (24,)), ("plug_weekend_shape", (0, 24))):
+            if len(getattr(self, name)) not in allowed:
+                raise HomesError(f"{name} must be 24 numbers, one an hour, got {len(getattr(self, name))}")
+        if self.plug_noise_correlation >= 1:
+            raise HomesError(f"plug_noise_correlation must be below 1, got {self.plug_noise_correlation}")
+        if min(self.envelope, self.thermal_mass) <= 0:
+            raise HomesError("envelope and thermal_mass must be above 0")
         if len(self.integrity_weights) != len(INTEGRITY) or sum(self.integrity_weights) <= 0:
             raise HomesError(f"integrity_weights must be {len(INTEGRITY)} weights, for {', '.join(INTEGRITY)}")
         if self.deadband <= 0 or self.heating_setpoint + 2 * self.deadband >= self.cooling_setpoint_mean:
@@ -128,6 +146,10 @@ class Homes:
     cooling: Bools  #: has an air conditioner
     cop: Floats  #: cooling COP at 35 degC
     oversizing: Floats  #: share by which the air conditioner is larger than designed
+    envelope: Floats  #: factor on the conductance that the level of integrity has
+    thermal_mass: Floats  #: per floor area [Btu/(degF sf)]
+    shading: Floats  #: factor on the sun that passes the windows
+    cooling_capacity: Floats  #: at 35 degC [kW of heat]; 0: GridLAB-D's design rule
     cooling_setpoint: Floats  #: [degC]
     heating_setpoint: Floats  #: [degC]
     deadband: Floats  #: [degC]
@@ -160,7 +182,9 @@ def draw_homes(count: int, distributions: HomeDistributions, generator: np.rando
     if count < 1:
         raise HomesError(f"the number of homes must be at least 1, got {count}")
     d = distributions
-    column = iter(generator.random((count, 24)).T)
+    # A stream of its own, so that what was drawn before these properties were there stays as it was.
+    further = np.random.Generator(generator.bit_generator.jumped())  # type: ignore[attr-defined]
+    column = iter(np.hstack([generator.random((count, 24)), further.random((count, 2))]).T)
 
     def uniform(low: float, high: float) -> Floats:
         values: Floats = low + (high - low) * next(column)
@@ -188,12 +212,16 @@ def draw_homes(count: int, distributions: HomeDistributions, generator: np.rando
         d.cooling_setpoint_mean + 3 * d.cooling_setpoint_spread,
     )
     weights = np.cumsum(d.integrity_weights) / sum(d.integrity_weights)
-    return Homes(
+    homes = Homes(
         floor_area=np.clip(lognormal(d.floor_area_median, d.floor_area_spread), 40.0, 600.0),
         integrity=np.minimum(np.searchsorted(weights, next(column), side="right"), len(INTEGRITY) - 1),
         cooling=cooling,
         cop=np.clip(normal(d.cop_mean, d.cop_spread), 1.5, 6.0),
         oversizing=uniform(0.0, d.oversizing_max),
+        envelope=np.ones(count),
+        thermal_mass=np.full(count, d.thermal_mass),
+        shading=np.full(count, d.shading),
+        cooling_capacity=np.zeros(count),
         cooling_setpoint=setpoint,
         heating_setpoint=np.full(count, d.heating_setpoint),
         deadband=np.full(count, d.deadband),
@@ -218,6 +246,34 @@ def draw_homes(count: int, distributions: HomeDistributions, generator: np.rando
         battery_energy=np.where(battery, d.battery_energy, 0.0),
         battery_charge=uniform(0.2, 0.6),
     )
+    envelope = lognormal(d.envelope, d.envelope_spread)
+    capacity = lognormal(d.cooling_capacity, d.cooling_capacity_spread) * homes.floor_area / 1e3
+    return replace(homes, envelope=envelope, cooling_capacity=capacity)
+
+
+def plug_power(
+    homes: Homes, distributions: HomeDistributions, start: datetime, hours: int, generator: np.random.Generator
+) -> Floats:
+    """(hours, homes) mean power of lights, plugs and appliances in each hour of the clock from `start` on [kW].
+
+    The day's shape, later or earlier by the home's own skew, times a deviation that is correlated from hour to hour
+    and leaves the mean as it is.
+    """
+    d = distributions
+    shapes = np.array([d.plug_shape, d.plug_weekend_shape or d.plug_shape])
+    hour = start.hour + np.arange(hours)
+    weekend = ((start.weekday() + hour // 24) % 7 >= 5).astype(np.int64)
+    at = np.mod(hour[:, None] - homes.schedule_skew / 3600.0, 24.0)
+    before = np.floor(at).astype(np.int64) % 24
+    part = at - np.floor(at)
+    shape = (1 - part) * shapes[weekend[:, None], before] + part * shapes[weekend[:, None], (before + 1) % 24]
+    power: Floats = homes.plug_power * shape
+    if d.plug_noise > 0:
+        noise = generator.standard_normal((hours, len(homes)))
+        for k in range(1, hours):
+            noise[k] = d.plug_noise_correlation * noise[k - 1] + np.sqrt(1 - d.plug_noise_correlation**2) * noise[k]
+        power = power * np.exp(d.plug_noise * noise - d.plug_noise**2 / 2)
+    return power
 
 
 def normal_quantile(probability: Floats) -> Floats:

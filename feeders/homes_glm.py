@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from feeders.glm import SQRT3, GlmError, Site, gridlabd_object, node_name, valid_name
 from feeders.homes import INTEGRITY, PLUG_SHAPE, WATER_SHAPE, Homes, spread_evenly
 from feeders.published_feeder import PHASES, PublishedFeeder
+from solvers.house_population import INTEGRITY_LEVELS, WATT_PER_BTU_H
 
 Floats = NDArray[np.float64]
 
@@ -133,18 +134,25 @@ def without_replaced(feeder: PublishedFeeder, placement: Placement) -> Published
 
 
 def home_objects(
-    feeder: PublishedFeeder, homes: Homes, placement: Placement, site: Site, *, volt_var: bool = False
+    feeder: PublishedFeeder,
+    homes: Homes,
+    placement: Placement,
+    site: Site,
+    *,
+    volt_var: bool = False,
+    plugs_written: bool = False,
 ) -> Iterator[str]:
     """The GLM objects of all homes: transformers, services, houses and what is in them.
 
-    With `volt_var` each PV inverter's reactive power is there to be written, see `_pv_reactive`.
+    With `volt_var` each PV inverter's reactive power is there to be written, see `_pv_reactive`; with `plugs_written`
+    the power of each home's plugs is, in place of a schedule.
     """
     yield _schedule("plug_shape", PLUG_SHAPE)
     yield _schedule("water_shape", WATER_SHAPE)
     yield from _services(feeder, placement)
     for k in range(len(homes)):
         phase = PHASES[placement.phase[t := placement.transformer[k]]]
-        yield from _home(homes, k, phase, int(t), site)
+        yield from _home(homes, k, phase, int(t), site, plugs_written)
         if volt_var and homes.pv_power[k] > 0:
             yield _pv_reactive(k, phase)
 
@@ -212,7 +220,23 @@ def _configuration(rating: float, phase: int) -> str:
     return valid_name(f"home_transformer_{rating:g}_kVA_{PHASES[phase]}".replace(".", "_"))
 
 
-def _home(homes: Homes, k: int, phase: str, t: int, site: Site) -> Iterator[str]:
+def _envelope(homes: Homes, k: int) -> dict[str, float]:
+    """What differs from the level of thermal integrity and from GridLAB-D's defaults."""
+    found: dict[str, float] = {}
+    if (factor := float(homes.envelope[k])) != 1.0:
+        roof, wall, floor, door, window, changes = INTEGRITY_LEVELS[homes.integrity[k]].tolist()
+        found |= {"Rroof": roof / factor, "Rwall": wall / factor, "Rfloor": floor / factor, "Rdoors": door / factor}
+        found |= {"Rwindows": 1 / (window * factor), "airchange_per_hour": changes * factor}
+    if homes.thermal_mass[k] != 2.0:
+        found["total_thermal_mass_per_floor_area"] = float(homes.thermal_mass[k])
+    if homes.shading[k] != 1.0:
+        found["window_exterior_transmission_coefficient"] = 0.6 * float(homes.shading[k])
+    if homes.cooling_capacity[k] > 0 and homes.cooling[k]:
+        found["design_cooling_capacity"] = float(homes.cooling_capacity[k]) * 1e3 / WATT_PER_BTU_H
+    return found
+
+
+def _home(homes: Homes, k: int, phase: str, t: int, site: Site, plugs_written: bool) -> Iterator[str]:
     yield gridlabd_object(
         "triplex_line",
         {
@@ -246,6 +270,7 @@ def _home(homes: Homes, k: int, phase: str, t: int, site: Site) -> Iterator[str]
             "mass_temperature": fahrenheit(homes.temperature[k]),
             # An air conditioner's breaker must not trip in a heat wave only because it is drawn large.
             "hvac_breaker_rating": 200.0,
+            **_envelope(homes, k),
         },
     )
     skew = int(homes.schedule_skew[k])
@@ -255,7 +280,7 @@ def _home(homes: Homes, k: int, phase: str, t: int, site: Site) -> Iterator[str]
             "name": home_object("plug", k),
             "parent": home_object("house", k),
             "schedule_skew": skew,
-            "base_power": f"plug_shape*{homes.plug_power[k]:.9g}",
+            "base_power": 0.0 if plugs_written else f"plug_shape*{homes.plug_power[k]:.9g}",
             "heatgain_fraction": 0.9,
             "power_fraction": 0.4,
             "current_fraction": 0.3,

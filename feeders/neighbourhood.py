@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from feeders.ev_sessions import HomeSessions, Vehicles
 from feeders.glm import (
     HEAD,
     SQRT3,
@@ -91,6 +92,15 @@ class Outputs:
     battery_energy: Floats  #: [kWh]
 
 
+@dataclass(frozen=True)
+class HomeDays:
+    """What the homes' people do, where it differs from day to day; what is None follows the homes' mean day."""
+
+    plug_power: Floats | None = None  #: (hours, homes) of lights, plugs and appliances [kW], from `plug_start` on
+    plug_start: datetime = datetime.min  #: a full hour
+    sessions: HomeSessions | None = None  #: of the vehicles
+
+
 class Neighbourhood:
     """The plan of a feeder with homes."""
 
@@ -100,9 +110,11 @@ class Neighbourhood:
         homes: Homes,
         placement: Placement,
         pv_volt_var: Literal["none", "A", "B"] = "none",
+        days: HomeDays | None = None,
     ) -> None:
         """`pv_volt_var`: the normal category whose default volt-var curve the PV inverters follow."""
         self.homes = homes
+        self.days = days or HomeDays()
         self.pv_volt_var = pv_volt_var
         self.placement = placement
         self.feeder = with_lumped_distributed_loads(without_replaced(feeder, placement))
@@ -124,7 +136,14 @@ class Neighbourhood:
     def glm(self, clock: Clock, site: Site, solver: Solver | None = None) -> str:
         """The model's GLM text."""
         volt_var = self.pv_volt_var != "none"
-        objects = home_objects(self.feeder, self.homes, self.placement, site, volt_var=volt_var)
+        objects = home_objects(
+            self.feeder,
+            self.homes,
+            self.placement,
+            site,
+            volt_var=volt_var,
+            plugs_written=self.days.plug_power is not None,
+        )
         return feeder_glm(self.feeder, clock, site=site, solver=solver, extra=objects)
 
 
@@ -158,6 +177,8 @@ class RunningNeighbourhood:
         self._step_hours = clock.step / 3600.0
         self._written = _Written(count)
         self._needed = needed_at_start(homes, _hour(clock.start))
+        sessions = plan.days.sessions
+        self._vehicles = None if sessions is None else Vehicles(sessions, homes.ev_power, 0)
         self._battery_wanted = np.zeros(count)
         self._volt_var = PvVoltVar(homes.pv_power[self._pv], plan.pv_volt_var) if plan.pv_volt_var != "none" else None
         self._reactive_wanted = np.zeros(count)
@@ -176,7 +197,11 @@ class RunningNeighbourhood:
         """
         homes = self.plan.homes
         hour = _hour(moment)
-        ev_power = charge(homes, self._needed, hour, self._step_hours, inputs.ev_charger & inputs.home)
+        if self._vehicles is None:
+            ev_power = charge(homes, self._needed, hour, self._step_hours, inputs.ev_charger & inputs.home)
+        else:
+            since = round((moment - self.clock.start).total_seconds())
+            ev_power = self._vehicles.power(since, self.clock.step, inputs.ev_charger & inputs.home)
         self.advance(moment, inputs, ev_power)
         outputs = self.read(inputs, ev_power)
         self._needed = needed_after(homes, self._needed, ev_power, hour, self._step_hours)
@@ -197,6 +222,7 @@ class RunningNeighbourhood:
             self._warm_up(moment, inputs, ev_power)
             self._warm = True
         self.write(inputs, ev_power)
+        self._write_plugs(moment)
         self.engine.step_to(moment)
 
     def _warm_up(self, moment: datetime, inputs: Inputs, ev_power: Floats) -> None:
@@ -206,6 +232,7 @@ class RunningNeighbourhood:
         self.write(replace(inputs, thermostat=yes, ev_charger=yes, water_heater=yes, home=yes), ev_power)
         ahead = self.clock.model_start + timedelta(seconds=self.clock.step)
         while ahead < moment:
+            self._write_plugs(ahead)
             self.engine.step_to(ahead)
             self.write(inputs, ev_power)
             ahead += timedelta(seconds=self.clock.step)
@@ -255,6 +282,18 @@ class RunningNeighbourhood:
         for k in np.flatnonzero(np.abs(reactive - old.pv_reactive) > 1e-3).tolist():
             engine.write(home_object("pv_reactive", k), "constant_power_12", complex(0.0, -reactive[k] * 1e3))
             old.pv_reactive[k] = reactive[k]
+
+    def _write_plugs(self, moment: datetime) -> None:
+        """Write the power of plugs for the hour that ends at `moment` or holds it."""
+        days = self.plan.days
+        if days.plug_power is None:
+            return
+        hour = int((moment - timedelta(seconds=1) - days.plug_start) // timedelta(hours=1))
+        if hour != self._written.plug_hour:
+            row = days.plug_power[min(max(hour, 0), len(days.plug_power) - 1)]
+            for k, power in enumerate(row.tolist()):
+                self.engine.write(home_object("plug", k), "base_power", power)
+            self._written.plug_hour = hour
 
     def read(self, inputs: Inputs, ev_power: Floats) -> Outputs:
         """Read the state, in bulk."""
@@ -355,6 +394,7 @@ class _Written:
     head_voltage: float = 1.0
     scale: float = 1.0
     offset: float = 0.0
+    plug_hour: int = -1
 
     def __post_init__(self) -> None:
         self.thermostat = self.water_heater = self.home = np.ones(self.count, dtype=np.bool_)
