@@ -17,6 +17,8 @@ import dask
 from distributed import Client, LocalCluster, Reschedule, WorkerPlugin, get_worker
 
 from cosim.errors import MachineError
+from cosim.manifest import versions
+from runs.batch.plan import code_hash
 from runs.batch.row import Row
 from runs.batch.task import RunTask, Stopped, Zygotes, execute
 
@@ -80,7 +82,7 @@ def connect(scheduler: str | None, workers: int, scratch: Path, kinds: tuple[str
                 ) from None
             stack.enter_context(_closing(client))
         name = f"cosim-{os.urandom(4).hex()}"
-        client.register_plugin(_Warm(kinds, own=scheduler is None), name=name)
+        client.register_plugin(_Warm(kinds, code_hash(), own=scheduler is None), name=name)
         if scheduler is None:
             cluster.scale(workers)
         try:
@@ -130,26 +132,24 @@ def _quiet() -> None:
 class _Warm(WorkerPlugin):
     """What each worker does when it joins: it makes its zygote, which imports while the first run is on its way."""
 
-    def __init__(self, kinds: tuple[str, ...], own: bool) -> None:
-        self.kinds, self.own = kinds, own
+    def __init__(self, kinds: tuple[str, ...], code: str, own: bool) -> None:
+        self.kinds, self.code, self.own = kinds, code, own
 
     def setup(self, worker: Any) -> None:
         """In the worker, as it starts."""
         if self.own and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the client, which ends its workers
-        Zygotes.of_this_process().prepare(self.kinds)
-
-    def teardown(self, worker: Any) -> None:
-        """In the worker, as it or the batch ends."""
-        Zygotes.of_this_process().close()
+        Zygotes.of_this_process().prepare(self.kinds, self.code)
 
 
 def run_in_worker(task: RunTask, key: str, topic: str) -> Row:
     """Dask's task: make one run here, as long as the scheduler wants it from us.
 
-    Raises Reschedule when it no longer does: a task is then given to another worker, or nobody waits for it.
+    Raises Reschedule when it no longer does (a task is then given to another worker, or nobody waits for it), and
+    MachineError where this worker would compute something else.
     """
     worker = get_worker()
+    _check_versions(task, worker.address)
 
     def stop() -> bool:
         state = worker.state.tasks.get(key)
@@ -160,3 +160,15 @@ def run_in_worker(task: RunTask, key: str, topic: str) -> Row:
         return execute(task, stop, worker.address)
     except Stopped:
         raise Reschedule from None
+
+
+def _check_versions(task: RunTask, address: str) -> None:
+    """Other versions can give other results. Raises MachineError."""
+    here = versions()
+    other = [
+        f"{name} {here.get(name)} instead of {wanted}"
+        for name, wanted in task.versions.items()
+        if here.get(name) != wanted
+    ]
+    if other:
+        raise MachineError(f"the Dask worker {address} has {', '.join(other)}; install the same versions everywhere")

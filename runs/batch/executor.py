@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 from cosim.batch_folder import BATCH, LOG, ROW, run_folder, run_problems, write_atomically, write_batch
 from cosim.errors import CosimError, MachineError
+from cosim.manifest import versions
 from runs.batch.cache import Cache
 from runs.batch.events import EventLog
-from runs.batch.plan import Plan, Variant
+from runs.batch.plan import Plan, Variant, code_hash
 from runs.batch.progress import Show, State
 from runs.batch.row import CACHEABLE, Row
 from runs.batch.table import collect, describe
@@ -286,6 +287,8 @@ class _OnDask:
             keep=settings.keep,
             figures=settings.figures,
             report=settings.report_per_run,
+            code=code_hash(),
+            versions=versions(),
             kinds=self.kinds,
         )
         count = self._submitted[variant.run] = self._submitted.get(variant.run, 0) + 1

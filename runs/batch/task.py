@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,8 @@ class RunTask:
     keep: tuple[str, ...]
     figures: Mapping[str, Any]
     report: bool
+    code: str = ""  #: hash of the code that the client runs
+    versions: Mapping[str, str] = field(default_factory=dict)  #: of the client's packages
     kinds: tuple[str, ...] = ()  #: of federates, worth importing before
 
     @property
@@ -161,7 +163,7 @@ def _attempt(task: RunTask, folder: Path, stop: Callable[[], bool], worker: str)
     output = folder.parent / OUTPUT
     output.unlink(missing_ok=True)
     try:
-        with Zygotes.of_this_process().take(task.kinds) as zygote:
+        with Zygotes.of_this_process().take(task.kinds, task.code) as zygote:
             zygote.start(Work(task, folder), output)
             code, exceeded = _watch(task, zygote, stop)
     except MachineError as error:
@@ -282,12 +284,15 @@ def is_full(error: OSError) -> bool:
 
 
 class Zygotes:
-    """The zygotes of a worker: one for each of its threads that runs something."""
+    """The zygotes of a worker: one for each of its threads that runs something.
+
+    They stay for a while after a batch, for the next one whose code is the same.
+    """
 
     _here: Zygotes | None = None
 
     def __init__(self) -> None:
-        self._idle: list[Zygote] = []
+        self._idle: list[tuple[Zygote, str]] = []  # with the hash of their code
         self._lock = threading.Lock()
 
     @classmethod
@@ -297,51 +302,48 @@ class Zygotes:
             cls._here = cls()
         return cls._here
 
-    def prepare(self, kinds: Sequence[str]) -> None:
+    def prepare(self, kinds: Sequence[str], code: str) -> None:
         """Have one that has imported what federates of `kinds` need."""
-        with self._lock:
-            if not any(set(kinds) <= set(zygote.kinds) for zygote in self._idle):
-                self._idle.append(Zygote(kinds))
+        zygote = self._fitting(kinds, code)
+        self._give_back(zygote, code)
 
     @contextmanager
-    def take(self, kinds: Sequence[str]) -> Iterator[Zygote]:
+    def take(self, kinds: Sequence[str], code: str) -> Iterator[Zygote]:
         """One for a run with federates of `kinds`, which nobody else uses. Raises MachineError if it is lost."""
-        zygote = self._fitting(kinds)
+        zygote = self._fitting(kinds, code)
         try:
             yield zygote
-        except MachineError:
-            zygote.close()
-            raise
         except Stopped:
-            self._give_back(zygote)
+            self._give_back(zygote, code)
             raise
         except BaseException:
             zygote.close()
             raise
-        self._give_back(zygote)
+        self._give_back(zygote, code)
 
     def close(self) -> None:
         """End those that are idle; a worker's end ends all."""
         with self._lock:
             while self._idle:
-                self._idle.pop().close()
+                self._idle.pop()[0].close()
 
-    def _fitting(self, kinds: Sequence[str]) -> Zygote:
+    def _fitting(self, kinds: Sequence[str], code: str) -> Zygote:
         with self._lock:
-            for zygote in [entry for entry in self._idle if not entry.alive]:
-                self._idle.remove(zygote)
-                zygote.close()
-            for zygote in self._idle:
-                if set(kinds) <= set(zygote.kinds):
-                    self._idle.remove(zygote)
+            for entry in list(self._idle):
+                zygote, its_code = entry
+                if its_code != code or not zygote.alive:
+                    self._idle.remove(entry)
+                    zygote.close()
+                elif set(kinds) <= set(zygote.kinds):
+                    self._idle.remove(entry)
                     return zygote
             if self._idle:
-                self._idle.pop().close()  # one for other scenarios
+                self._idle.pop()[0].close()  # one for other scenarios
         return Zygote(kinds)
 
-    def _give_back(self, zygote: Zygote) -> None:
+    def _give_back(self, zygote: Zygote, code: str) -> None:
         with self._lock:
-            self._idle.append(zygote)
+            self._idle.append((zygote, code))
 
 
 def kinds_of(scenario: Any) -> tuple[str, ...]:

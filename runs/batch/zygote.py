@@ -33,7 +33,7 @@ from cosim.engine.zygote import needed_by, threads_at_risk
 from cosim.errors import MachineError
 
 POLL = 0.05  #: [s] between two looks where the system has no file descriptors of processes
-IDLE = 300.0  #: [s] after which one that nobody uses ends
+IDLE = 60.0  #: [s] after which one that nobody uses ends
 STARTS_WITHIN = 120.0  #: [s] that the imports may take, on a busy machine
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
