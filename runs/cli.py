@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -81,9 +82,22 @@ def _dask(scheduler: str | None, workers: int) -> Iterator[str | None]:
         raise typer.BadParameter("give --scheduler or --workers, not both")
     from distributed import LocalCluster
 
-    cluster: Any = LocalCluster
-    with cluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as local:
-        yield local.scheduler_address
+    options: dict[str, Any] = {
+        "n_workers": workers,
+        "threads_per_worker": 1,
+        "dashboard_address": None,
+        "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"},  # the usual port may be another cluster's
+    }
+    start: Any = LocalCluster
+    with TemporaryDirectory(prefix="cosim-") as folder:
+        # Ctrl-C reaches all processes of a terminal; what is started while it is blocked never hears of it
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            cluster = start(local_directory=folder, **options)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        with cluster:
+            yield cluster.scheduler_address
 
 
 def _finish(finished: Run, *, no_report: bool, as_json: bool, extra: dict[str, Any] | None = None) -> None:

@@ -30,7 +30,7 @@ from cosim.engine.status import ROW, StatusTable
 from cosim.errors import MachineError
 from cosim.federation import Federation
 
-LEASE = 30.0  #: [s] without a word of the supervisor after which the processes are ended
+LEASE = 15.0  #: [s] without a word of the supervisor after which the processes are ended
 HOLD = 0.2  #: [s] that an answer is held back at most while there is nothing to tell
 EXCHANGE = "cosim_exchange"  #: how a worker's server knows the exchange; `Client.run` would log each
 _LOOK = 0.01  #: [s] between two looks at whether there is

@@ -1,7 +1,7 @@
 """One run on several Dask workers: its processes spread over them, supervised from here as if they ran here.
 
-The process with the broker goes to the first worker, as workers reach each other and whoever calls may stand behind
-the scheduler; the others go where there is most room. Each worker has a deputy (`cosim/engine/deputy.py`). A thread
+The process with the broker goes to a worker too: workers reach each other, and whoever calls may stand far from them,
+behind the scheduler. Each worker has a deputy (`cosim/engine/deputy.py`). A thread
 for each brings what is new there into the run's scratch folder: the supervisor and the recorder see no difference.
 """
 
@@ -45,7 +45,7 @@ class Worker:
 
 
 def place(processes: Sequence[str], workers: Sequence[Worker]) -> dict[str, Worker]:
-    """Which worker runs which process: the main one on the first, each further where there is most room.
+    """Which worker runs which process: the main one first, each where there is most room.
 
     The main process counts as half: it has the light federates.
     """
@@ -70,10 +70,12 @@ class WorkersLauncher:
     def __enter__(self) -> WorkersLauncher:
         """Connect. Raises MachineError if nobody answers there, or there are no workers."""
         import distributed
+        from distributed.comm.addressing import get_address_host_port
 
         connect: Any = distributed.Client
         if isinstance(self._cluster, str):
             try:
+                get_address_host_port(self._cluster)
                 self._own = connect(self._cluster, timeout=ANSWERS_WITHIN, set_as_default=False)
             except (OSError, ValueError) as error:  # a time-out is an OSError
                 raise MachineError(
@@ -228,8 +230,7 @@ class _Post:
             try:
                 report = self._ask()
             except Exception as error:
-                if not self._stop.is_set():
-                    self._lost = f"was lost: the Dask worker {self.worker.address} {_reason(error)}"
+                self._lost = f"was lost: the Dask worker {self.worker.address} {_reason(error)}"
                 return
             self._heard = time.monotonic()
             try:
