@@ -310,7 +310,7 @@ def test_reports_and_logs_may_change(made: Make) -> None:
     cosim.open_batch(folder, verify=True)
 
 
-def test_a_row_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     """The process is killed at the last moment before the row has its name."""
     code = (
         "import os, signal, sys; from pathlib import Path; from cosim.batch_folder import finish_run\n"
