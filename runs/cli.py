@@ -90,12 +90,12 @@ def _dask(scheduler: str | None, workers: int) -> Iterator[str | None]:
     }
     start: Any = LocalCluster
     with TemporaryDirectory(prefix="cosim-") as folder:
-        # Ctrl-C reaches all processes of a terminal; what is started while it is blocked never hears of it
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        # Ctrl-C goes to every process of a terminal; what starts while it is ignored will ignore it too
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             cluster = start(local_directory=folder, **options)
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            signal.signal(signal.SIGINT, before)
         with cluster:
             yield cluster.scheduler_address
 
