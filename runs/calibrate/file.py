@@ -54,6 +54,11 @@ class ColumnOfFile(Settings):
     range: tuple[float, float] | None = None
     """Values outside [low, high] [unit] are reported as outliers and left out; none: only what is impossible is."""
 
+    around: float | None = None
+    """What the mean is known to be about [the unit that the target needs]; a mean that is thirty times larger or
+    smaller is refused, as its unit must be wrong. None: not known, and a wrong unit of the whole column cannot be
+    found."""
+
     @model_validator(mode="after")
     def _known_unit(self) -> ColumnOfFile:
         if self.unit not in UNITS and self.unit not in ("time", "text"):

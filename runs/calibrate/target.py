@@ -27,6 +27,7 @@ from runs.calibrate.file import CalibrationFile
 
 Floats = NDArray[np.float64]
 Instants = NDArray[np.datetime64]
+Flags = NDArray[np.bool_]
 
 PACKAGE = "runs.calibrate.targets"
 

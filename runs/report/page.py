@@ -96,13 +96,13 @@ def render(view: View, heading: str) -> str:
         legend=f"{view.names[0].capitalize()} is grey, {view.names[1]} blue." if view.twin is not None else "",
         has_figures=bool(figures),
         css=Markup((HERE / "page.css").read_text(encoding="utf-8")),
-        figures=_json({"template": style.template(), "figures": figures}),
+        figures=script_json({"template": style.template(), "figures": figures}),
         plotly=Markup(get_plotlyjs()),
         script=Markup((HERE / "page.js").read_text(encoding="utf-8")),
     )
 
 
-def _json(value: Any) -> Any:
+def script_json(value: Any) -> Any:
     """JSON that may stand inside a script element: no text in it can end the element."""
     from markupsafe import Markup
     from plotly.utils import PlotlyJSONEncoder

@@ -1,0 +1,426 @@
+"""Temperature response of a load: of a system, of distribution networks, of a building."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AfterValidator, Field
+
+from cosim.calibrated import Parameter, Score
+from cosim.errors import Fault
+from cosim.settings import Settings
+from feeders.load_model import LoadCalendar, drivers
+from runs.calibrate.series import Scale, parts_of, score_series, series_figures
+from runs.calibrate.split import Period, Split
+from runs.calibrate.target import Figure, Flags, Floats, Need, Needs, Outcome, Table, Target, Task
+from solvers import baselines
+from solvers.temperature_response import (
+    Choice,
+    Fit,
+    Smoothness,
+    Structure,
+    Trial,
+    cross_validate,
+    design,
+    fit,
+    with_memory,
+)
+
+BASELINES = {"week before": "week_before", "degree hours": "degree_hours", "Hong with lags": "hong"}
+EDGES = {0.0: (0.0, 45.0), 24.0: (3.0, 36.0), 72.0: (5.0, 32.0)}
+LEAST_TREND = 1.5  #: [years] of data below which a trend cannot be told from the season
+WEAK = 0.5  #: [1] standard deviation over value, from which a parameter's sign is in doubt: it is not identified
+Z95 = 1.959964
+
+
+def _whole_weeks(memory: Mapping[int, float]) -> Mapping[int, float]:
+    for days, weight in memory.items():
+        if days < 7 or days % 7:
+            raise ValueError(f"a memory must reach back whole weeks, 7 days or more, got {days}")
+        if not -1 <= weight <= 1.5:
+            raise ValueError(f"a weight of the memory must be from -1 to 1.5, got {weight:g}")
+    return memory
+
+
+Memory = Annotated[dict[int, float], AfterValidator(_whole_weeks)]
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """The fit of one quantity on one split."""
+
+    fit: Fit
+    trials: list[Trial]
+    forecast: Floats  #: (n) [MW], with memory where the model has one
+    plain: Floats  #: (n) [MW], from weather and calendar alone
+    used: Flags  #: (n) which rows may have been fitted to
+
+
+class TemperatureResponse(Target):
+    """See `solvers/temperature_response.py` for the model.
+
+    What is not fitted (time constants, smoothness, memory) is chosen by blocked cross-validation within the fit days.
+    """
+
+    needs: ClassVar[Sequence[Needs]] = (
+        Needs(
+            (
+                Need("load", "MW", 0.0, 2e6, many=True, daily="load"),
+                Need("temperature", "degC", -70.0, 60.0, daily="temperature"),
+                Need("holiday", "1", 0.0, 1.0, required=False),
+                Need("sun", "W/m2", 0.0, 1500.0, required=False, daily="sun"),
+            )
+        ),
+    )
+
+    class Config(Settings):
+        """Settings of the temperature response."""
+
+        scale: Scale = "system"
+        """How large the load is: building, distribution network or system. Criteria written for a building are shown
+        for larger loads, and do not apply."""
+        lags: tuple[tuple[float, ...], ...] = ((0.0, 24.0, 72.0), (0.0, 8.0, 48.0))
+        """Sets of time constants of the temperature's weighted means [h] to choose between; 0: the temperature."""
+        memory: tuple[Memory, ...] = ({},)
+        """Memories of the level to choose between: lag [d] in whole weeks -> weight. With one, a forecast uses the
+        measured load of so many days before, and no later; {}: none, weather and calendar only."""
+        temperature_smoothness: tuple[float, ...] = (3.0, 30.0, 300.0)
+        """Penalties on bends over temperature to choose between, in rows of half an hour."""
+        season_smoothness: tuple[float, ...] = (3.0, 30.0, 1000.0)
+        """Likewise over the year."""
+        holidays: tuple[date, ...] = ()
+        """Days that count as Sundays, besides those of the data's column holiday."""
+        periods: dict[str, tuple[Period, ...]] = Field(default_factory=dict)
+        """Periods with a daily profile of their own: name -> [[first day, last day], ...]."""
+        turn_of_year: bool = True
+        """Working days from 20 December to 30 January have a profile of their own."""
+        baselines: tuple[Literal["week before", "degree hours", "Hong with lags"], ...] = (
+            "week before",
+            "degree hours",
+            "Hong with lags",
+        )
+        """What the model is held against, on the same data."""
+        selection_step: int = Field(default=30, ge=1)
+        """Cross-validation takes a row each so many minutes; the final fit takes all."""
+
+    config: TemperatureResponse.Config
+
+    def check(self, task: Task) -> Sequence[Fault]:
+        """Every split must leave days to fit to, and data to score on."""
+        table = task.tables["data"]
+        faults = []
+        if task.file.split is None:
+            place = task.file.document.place(("split",))
+            return [Fault(place, "is required.", "Say which days are held out.")]
+        for name, split in {"split": task.file.split, **task.file.further_splits}.items():
+            place = task.file.document.place(("split",) if name == "split" else ("further_splits", name))
+            days = np.unique(table.days)
+            for what, chosen in (("fit", split.fit_days(days)), ("hold out", split.held_out_days(days))):
+                if chosen.sum() < 7:
+                    problem = f"leaves {chosen.sum()} days of the data ({days[0]} to {days[-1]}) to {what}."
+                    faults.append(Fault(place, problem, "Give periods within the data."))
+            held = split.held_out_days(days)
+            for event in split.events:
+                outside = days[split.event_days(event, days) & ~held]
+                if len(outside) or not split.event_days(event, days).any():
+                    what = f"on {outside[0]} is not held out" if len(outside) else "has no data"
+                    faults.append(Fault(place, f"the event '{event}' {what}.", "Hold its days out."))
+        return faults
+
+    def calibrate(self, task: Task) -> Outcome:
+        """Fit every load column on every split; keep the parameters of the main one."""
+        table = task.tables["data"]
+        names = [name for name in table.columns if name.startswith("load")]
+        parameters: dict[str, Parameter] = {}
+        scores: list[Score] = []
+        figures: list[Figure] = []
+        warnings: list[str] = []
+        facts: dict[str, str] = {}
+        models: dict[str, Any] = {}
+        terms: dict[str, list[str]] = {}
+        main = task.file.split
+        assert main is not None  # `check` refuses a file without
+        calendar = self._calendar(task, table, main)
+        for label, split in [("", main), *((f"{name}: ", s) for name, s in task.file.further_splits.items())]:
+            fitted = self._fit_all(task, table, split, names, calendar)
+            references = {}
+            for name in names:
+                one = fitted[name]
+                references = self._baselines(table, name, split)
+                parts = parts_of(split, table, one.used)
+                scores += score_series(
+                    _short(name), table.columns[name], one.forecast, references, parts, self.config.scale, label
+                )
+                chosen = one.fit
+                told = f"{label}{_short(name)}"
+                facts[f"{told}: chosen"] = _in_words(chosen, one.trials)
+                if chosen.memory:
+                    held = parts["held-out"]
+                    own = score_series(
+                        _short(name), table.columns[name], one.plain, {}, {"held-out": held}, self.config.scale, label
+                    )
+                    scores += [
+                        s.model_copy(update={"part": f"{s.part} without memory"}) for s in own if s.score == "CV(RMSE)"
+                    ]
+                if label:
+                    continue
+                figures += self._figures(name, table, one, references, parts)
+                models[_short(name)] = chosen.structure.as_mapping() | {
+                    "memory": {int(k): float(v) for k, v in chosen.memory.items()},
+                    "smoothness": vars(chosen.smoothness),
+                }
+                terms[_short(name)] = [term.name for term in chosen.terms]
+                derived = dict(self._derived(chosen, table, calendar, name))
+                parameters |= {f"{_short(name)}.{key}": value for key, value in derived.items()}
+                parameters |= {f"{_short(name)}.{key}": value for key, value in _coefficients(chosen)}
+                warnings += [
+                    f"{_short(name)}: {key} is not identified: {value.note}"
+                    for key, value in derived.items()
+                    if not value.identified
+                ]
+        fitted_text, held_text = main.in_words(table.days)
+        return Outcome(
+            parameters=parameters,
+            structure={"calendar": calendar.as_mapping(), "models": models, "terms": terms, "unit": "MW"},
+            fitted=fitted_text,
+            held_out=held_text,
+            scores=scores,
+            figures=figures,
+            warnings=warnings,
+            facts=facts | self._information(models),
+        )
+
+    def _information(self, models: Mapping[str, Any]) -> dict[str, str]:
+        """What each forecast knows when it is made."""
+        told = {"Every simulated value uses": "the measured temperature of its time and before, and the calendar"}
+        for name, model in models.items():
+            if model["memory"]:
+                lags = ", ".join(f"{days} d" for days in model["memory"])
+                told[f"{name} uses besides"] = (
+                    f"the measured load of exactly {lags} before, as the week-before baseline"
+                )
+        return told
+
+    def _calendar(self, task: Task, table: Table, split: Split) -> LoadCalendar:
+        holidays = {np.datetime64(day) for day in self.config.holidays}
+        if "holiday" in table.columns:
+            holidays |= set(table.days[table.columns["holiday"] > 0.5])
+        clock = task.file.data_file("data").time
+        days = table.days[split.fit_days(table.days)]
+        middle = days[0] + (days[-1] - days[0]) // 2
+        return LoadCalendar(
+            clock.local or clock.zone,
+            np.array(sorted(holidays), dtype="datetime64[D]"),
+            {name: tuple(spans) for name, spans in self.config.periods.items()},
+            datetime.combine(middle.item(), datetime.min.time()),
+        )
+
+    def _fit_all(
+        self, task: Task, table: Table, split: Split, names: Sequence[str], calendar: LoadCalendar
+    ) -> dict[str, _Fitted]:
+        config = self.config
+        step = table.step / 3600
+        rows_a_day = 86_400 // table.step
+        days = table.days
+        rows, hidden = split.fit_days(days), split.held_out_days(days)
+        temperature = table.columns["temperature"]
+        span = (days[rows][-1] - days[rows][0]).astype(int) / 365.25
+        blocks = days.astype(np.int64) // 7
+        every = max(1, round(config.selection_step * 60 / table.step))
+        smoothness = [
+            Smoothness(temperature=warm, season=season)
+            for warm in config.temperature_smoothness
+            for season in config.season_smoothness
+        ]
+        trials: dict[str, list[Trial]] = {name: [] for name in names}
+        known: dict[tuple[float, ...], tuple[Structure, Any]] = {}
+        for lags in config.lags:
+            structure = Structure(
+                lags=lags,
+                ranges=tuple(_edges(hours) for hours in lags),
+                periods=tuple(config.periods),
+                turn_of_year=config.turn_of_year,
+                trend=bool(span > LEAST_TREND),
+            )
+            driven = drivers(structure, calendar, table.wall, temperature, step)
+            known[lags] = (structure, driven)
+            for name in names:
+                task.progress(f"{_short(name)}: cross-validation, lags {', '.join(f'{x:g}' for x in lags)} h")
+                trials[name] += cross_validate(
+                    structure,
+                    driven,
+                    table.columns[name],
+                    rows,
+                    split.fold_of(days),
+                    config.memory,
+                    smoothness,
+                    rows_a_day,
+                    every,
+                )
+        found = {}
+        for name in names:
+            best = min(trials[name], key=lambda trial: trial.error).choice
+            structure, driven = known[best.lags]
+            task.progress(f"{_short(name)}: fit")
+            one = fit(
+                structure,
+                driven,
+                table.columns[name],
+                rows,
+                blocks,
+                best.memory,
+                best.smoothness,
+                rows_a_day,
+                hidden,
+            )
+            log = one.predict(driven)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                measured = np.log(table.columns[name])
+            forecast = with_memory(log, measured, best.memory, rows_a_day)
+            found[name] = _Fitted(one, trials[name], np.exp(forecast), np.exp(log), rows)
+        return found
+
+    def _baselines(self, table: Table, name: str, split: Split) -> dict[str, Floats]:
+        load, temperature = table.columns[name], table.columns["temperature"]
+        fit_rows = split.fit_days(table.days)
+        found: dict[str, Floats] = {}
+        for key in self.config.baselines:
+            if key == "week before":
+                found[key] = baselines.week_before(load, 86_400 // table.step)
+            elif key == "degree hours":
+                found[key] = baselines.degree_hours(table.wall, temperature, load, fit_rows)
+            else:
+                found[key] = baselines.hong(table.wall, temperature, load, fit_rows, table.step / 3600)
+        return found
+
+    def _figures(
+        self, name: str, table: Table, one: _Fitted, references: Mapping[str, Floats], parts: Mapping[str, Flags]
+    ) -> list[Figure]:
+        key = next(iter(references), "")
+        reference = (key, references[key]) if key else ("", np.full(len(one.forecast), np.nan))
+        return series_figures(
+            _short(name),
+            "MW",
+            table,
+            table.columns[name],
+            one.forecast,
+            reference,
+            parts,
+            table.columns["temperature"],
+        )
+
+    def _derived(self, one: Fit, table: Table, calendar: LoadCalendar, name: str) -> Iterator[tuple[str, Parameter]]:
+        """Quantities that an engineer knows, from the coefficients, with intervals by the delta method."""
+        temperature = table.columns["temperature"]
+        hot, cold = (float(np.nanpercentile(temperature, share)) for share in (99, 1))
+        mean = float(np.exp(one.mean))
+
+        def row(hour: float, degrees: float, kind: int, years: float = 0.0) -> Floats:
+            at = replace(
+                drivers(one.structure, calendar, np.array([calendar.middle], "datetime64[s]"), np.array([15.0]), 1.0),
+                hour=np.array([hour]),
+                day_type=np.array([kind]),
+                temperatures=np.full((1, len(one.structure.lags)), degrees),
+                years=np.array([years]),
+                year_day=np.array([45.0]),
+            )
+            return np.asarray(design(one.structure, at)[0][0])
+
+        def told(contrast: Floats, scale: float, unit: str, note: str) -> Parameter:
+            value = float(contrast @ one.coefficients) * scale
+            deviation = float(np.sqrt(max(contrast @ one.covariance @ contrast, 0.0))) * abs(scale)
+            weak = deviation > WEAK * abs(value)
+            return Parameter(
+                value=_round(value),
+                unit=unit,
+                interval=(_round(value - Z95 * deviation), _round(value + Z95 * deviation)),
+                identified=not weak,
+                note=note + (" The data hardly determine it: the interval is wide." if weak else ""),
+            )
+
+        yield (
+            "hot_sensitivity",
+            told(
+                (row(16.0, hot, 1) - row(16.0, hot - 4, 1)) / 4,
+                mean,
+                "MW/K",
+                f"By temperature at 16:00 on working days, lasting heat, near {hot:.0f} degC, at mean load.",
+            ),
+        )
+        yield (
+            "cold_sensitivity",
+            told(
+                (row(19.0, cold + 4, 1) - row(19.0, cold, 1)) / 4,
+                mean,
+                "MW/K",
+                f"By temperature at 19:00 on working days, lasting cold, near {cold:.0f} degC, at mean load.",
+            ),
+        )
+        yield (
+            "sunday_effect",
+            told(
+                row(11.0, 18.0, 4) - row(11.0, 18.0, 1),
+                100.0,
+                "%",
+                "Sundays and holidays against Tuesday to Thursday at 11:00 and 18 degC.",
+            ),
+        )
+        if one.structure.trend:
+            yield (
+                "trend",
+                told(row(12.0, 18.0, 1, 1.0) - row(12.0, 18.0, 1, 0.0), 100.0, "%/year", "Change of the level a year."),
+            )
+
+
+def _coefficients(one: Fit) -> Iterator[tuple[str, Parameter]]:
+    """The coefficients of ln of the load, by term."""
+    deviations = np.sqrt(np.maximum(np.diag(one.covariance), 0.0))
+    yield "mean", Parameter(value=_round(one.mean), note="Of ln of the load in MW.")
+    for term in one.terms:
+        values, spread = one.coefficients[term.columns], Z95 * deviations[term.columns]
+        effective = float(np.trace(one.information[term.columns, term.columns]))
+        count = len(values)
+        yield (
+            term.name,
+            Parameter(
+                value=_rounds(values),
+                interval=(_rounds(values - spread), _rounds(values + spread)),
+                identified=effective > 0.1 * count,
+                note=f"Coefficients of ln load; the data determine {effective:.1f} of {count}, penalties the rest.",
+            ),
+        )
+
+
+def _in_words(one: Fit, trials: Sequence[Trial]) -> str:
+    """What cross-validation chose, and how much it matters."""
+    errors = sorted(trial.error for trial in trials)
+    choice = Choice(one.structure.lags, one.memory, one.smoothness)
+    memory = ", ".join(f"{weight:g} of {days} d before" for days, weight in choice.memory.items()) or "none"
+    return (
+        f"lags {', '.join(f'{hours:g}' for hours in choice.lags)} h; memory {memory}; smoothness over temperature "
+        f"{choice.smoothness.temperature:g}, over the year {choice.smoothness.season:g}; cross-validated CV(RMSE) "
+        f"{errors[0]:.2f} % (of {len(errors)} choices the worst {errors[-1]:.2f} %)"
+    )
+
+
+def _edges(hours: float) -> tuple[float, float]:
+    """Between which temperatures knots stand; means over longer times vary less."""
+    nearest = min(EDGES, key=lambda known: abs(known - hours))
+    return EDGES[nearest]
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("load").lstrip("_") or "load"
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.5g}")
+
+
+def _rounds(values: NDArray[np.float64]) -> tuple[float, ...]:
+    return tuple(_round(float(value)) for value in values)
