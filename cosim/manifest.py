@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
+from cosim.calibrated import calibrated_inputs
 from cosim.engine.supervisor import Outcome
 from cosim.federation import Federation
 from cosim.results import MANIFEST, digest
@@ -85,6 +86,10 @@ def write_manifest(scenario: Scenario, federation: Federation, folder: Path, out
         "scenario_folder": str(scenario.folder.resolve()),
         "scenario_sha256": scenario_hash(scenario),
         "inputs_sha256": input_hashes(federation),
+        "calibrated": [
+            entry.model_dump(mode="json")
+            for entry in calibrated_inputs([(spec.name, spec.settings) for spec in federation.federates])
+        ],
         "federation": json.loads(federation.model_dump_json()),
         "seed": federation.seed,
         "versions": versions(),

@@ -21,6 +21,7 @@ import typer
 
 from runs.batch.command import register as register_batch
 from runs.bench1547.command import register as register_bench1547
+from runs.calibrate.command import register as register_calibrate
 from runs.comply.command import register as register_comply
 from runs.respond import register as register_respond
 
@@ -220,7 +221,7 @@ def replay(folder: RunFolder, out: Out = None, overwrite: Overwrite = False, as_
         raise typer.Exit(1)
 
 
-for _register in (register_batch, register_respond, register_comply, register_bench1547):
+for _register in (register_batch, register_respond, register_comply, register_calibrate, register_bench1547):
     _register(app)
 
 

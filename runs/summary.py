@@ -186,6 +186,8 @@ class Summary(Settings):
     messages: tuple[Messages, ...]
     mismatches: tuple[Mismatch, ...]
     perturbations: tuple[Perturbation, ...]
+    calibrated: tuple[str, ...] = ()
+    """The calibrated parameters that it uses: fitted to what, with which error, from which data."""
     speed: Speed
 
 
@@ -218,6 +220,9 @@ def summarise_recorded(run: Recorded, twin: Recorded | None, twin_name: str = "u
         messages=tuple(_messages(run)),
         mismatches=tuple(_mismatches(run)),
         perturbations=tuple(_perturbations(run)),
+        calibrated=tuple(
+            f"{entry['federate']}: {entry['headline']}" for entry in run.run.manifest.get("calibrated", ())
+        ),
         speed=_speed(run),
     )
 
@@ -642,6 +647,8 @@ def remark_rows(summary: Summary) -> Iterator[tuple[str, str]]:
         worst = max(summary.mismatches, key=lambda mismatch: mismatch.share)
         size = f"{worst.worst.value:.3g} of {worst.tolerance:g} {worst.unit}, {when(worst.worst)}"
         yield "Boundary", f"mismatch at most {size} ({worst.link})"
+    for line in _at_most(list(summary.calibrated), "calibrated inputs"):
+        yield "Calibrated", line
     speed = summary.speed
     text = f"{speed.simulated_s / 3600:,.4g} h in {speed.wall_s:,.3g} s after {speed.startup_s:,.3g} s of start-up"
     if speed.ratio is not None:
