@@ -154,7 +154,8 @@ def _lazy(array: Any) -> Any:
     rows = max(1, array.chunks[0])
     row = max(1, int(np.prod(array.shape[1:])) * array.dtype.itemsize)
     blocks = max(1, BLOCK // (row * rows)) * rows
-    return dask.array.from_array(array, chunks=(blocks, *array.shape[1:]), name=False, inline_array=True)  # type: ignore[no-untyped-call]
+    chunks = (blocks, *array.shape[1:])
+    return dask.array.from_array(array, chunks, name=False, inline_array=True)  # type: ignore[no-untyped-call]
 
 
 def _times(times: Any, start: str, *, elapsed: bool) -> Any:
