@@ -269,7 +269,8 @@ class GridlabdFeeder(Federate):
             if home.population is not None:
                 changed = {name: value for name, value in drawn.items() if value != getattr(Homes(), name)}
                 distributions = distributions_of(read_parameter_file(Path(home.population)), changed)
-            homes = draw_homes(home.count, distributions, generator(self.context.seed, self.context.name, "homes"))
+            random = generator(self.context.seed, self.context.name, "homes")
+            homes = draw_homes(home.count, distributions, random, stratified=home.population is not None)
             charging = None
             if home.ev_population is not None:
                 charging = charging_population(read_parameter_file(Path(home.ev_population)))

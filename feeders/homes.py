@@ -177,14 +177,23 @@ class Homes:
         return len(self.floor_area)
 
 
-def draw_homes(count: int, distributions: HomeDistributions, generator: np.random.Generator) -> Homes:
-    """Draw `count` homes; see the module's docstring for how draws relate."""
+def draw_homes(
+    count: int, distributions: HomeDistributions, generator: np.random.Generator, *, stratified: bool = False
+) -> Homes:
+    """Draw `count` homes; see the module's docstring for how draws relate.
+
+    `stratified`: a Latin hypercube. One home is in each of `count` equally likely parts of each distribution, so that
+    a hundred homes have the means and spreads of their population; more homes are then all others.
+    """
     if count < 1:
         raise HomesError(f"the number of homes must be at least 1, got {count}")
     d = distributions
     # A stream of its own, so that what was drawn before these properties were there stays as it was.
     further = np.random.Generator(generator.bit_generator.jumped())  # type: ignore[attr-defined]
-    column = iter(np.hstack([generator.random((count, 24)), further.random((count, 2))]).T)
+    numbers = np.hstack([generator.random((count, 24)), further.random((count, 2))])
+    if stratified:
+        numbers = (further.permuted(np.tile(np.arange(count)[:, None], (1, 26)), axis=0) + numbers) / count
+    column = iter(numbers.T)
 
     def uniform(low: float, high: float) -> Floats:
         values: Floats = low + (high - low) * next(column)

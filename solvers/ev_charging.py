@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,9 @@ class Sessions:
 
     def take(self, chosen: NDArray[np.bool_] | Ints) -> Sessions:
         """The sessions `chosen` (flags or positions)."""
-        return Sessions(*(a[chosen] for a in (self.charger, self.day, self.arrival, self.parking, self.energy)))
+        return Sessions(
+            self.charger[chosen], self.day[chosen], self.arrival[chosen], self.parking[chosen], self.energy[chosen]
+        )
 
     @property
     def start(self) -> Floats:
@@ -76,7 +79,7 @@ def is_weekend(day: Ints) -> Ints:
     return (np.mod(day, 7) >= 5).astype(np.int64)
 
 
-def fit_population(sessions: Sessions, observed: Bools) -> ChargingPopulation:
+def fit_population(sessions: Sessions, observed: Bools, *, rounds: int = 6) -> ChargingPopulation:
     """The population of chargers that recorded sessions come from.
 
     Parameters
@@ -85,6 +88,8 @@ def fit_population(sessions: Sessions, observed: Bools) -> ChargingPopulation:
         Recorded sessions, all on observed days.
     observed
         (chargers, days) whether a charger was in use and its sessions are among those given.
+    rounds
+        How often use and hours of arrival are changed until sessions drawn come as recorded.
 
     """
     end = is_weekend(sessions.day)
@@ -116,7 +121,7 @@ def fit_population(sessions: Sessions, observed: Bools) -> ChargingPopulation:
         power=np.quantile(power, USER_RANKS),
         own=_own_correlation(sessions.charger, rank),
     )
-    return _allow_for_busy_days(population, sessions, observed)
+    return _allow_for_busy_days(population, sessions, observed, rounds)
 
 
 def _tables(values: Floats, end: Ints, cell: Ints, cells: int) -> Floats:
@@ -163,14 +168,17 @@ def _charging_power(sessions: Sessions, longest: float = 3.0) -> Floats:
         for k in np.unique(sessions.charger)
         if (fast & (sessions.charger == k)).sum() >= 5
     ]
-    return np.clip(np.array(found or [7.2]), 2.3, 22.0)
+    power: Floats = np.clip(np.array(found or [7.2]), 2.3, 22.0)
+    return power
 
 
-def _allow_for_busy_days(population: ChargingPopulation, sessions: Sessions, observed: Bools) -> ChargingPopulation:
+def _allow_for_busy_days(
+    population: ChargingPopulation, sessions: Sessions, observed: Bools, rounds: int
+) -> ChargingPopulation:
     """Change chance of use and hours until sessions come as recorded: a car that is there cannot arrive."""
     wanted = len(sessions) / observed.sum()
     target = population.arrival
-    for _ in range(6):
+    for _ in range(rounds):
         chargers = draw_chargers(population, np.random.default_rng(0).random((400, 3)))
         drawn = draw_sessions(population, chargers, np.arange(70), np.random.default_rng(1))
         drawn = drawn.take(drawn.day >= 14)
@@ -215,8 +223,9 @@ def draw_sessions(
     """
     count = len(chargers.use)
     free_at = np.full(count, -np.inf)
-    found: list[tuple[Ints, ...] | tuple[Floats, ...]] = []
-    normal = NormalDist()
+    found: list[tuple[NDArray[Any], ...]] = []
+    from scipy.special import ndtr, ndtri
+
     for day in days.tolist():
         end = int(is_weekend(np.array([day]))[0])
         chance = np.minimum(chargers.use * (population.weekend_use if end else 1.0), 1.0)
@@ -228,9 +237,8 @@ def draw_sessions(
             block = np.searchsorted(ARRIVAL_BLOCKS, arrival, side="right") - 1
             parking = _quantile(population.parking[end][block], uniform[:, 2])
             kind = np.searchsorted(PARKING_CLASSES, parking, side="right") - 1
-            noise = np.array([normal.inv_cdf(u) for u in np.clip(uniform[:, 3], 1e-9, 1 - 1e-9).tolist()])
-            score = np.sqrt(population.own) * chargers.score + np.sqrt(1 - population.own) * noise
-            rank = np.array([normal.cdf(s) for s in score.tolist()])
+            noise = ndtri(np.clip(uniform[:, 3], 1e-9, 1 - 1e-9))
+            rank = ndtr(np.sqrt(population.own) * chargers.score + np.sqrt(1 - population.own) * noise)
             energy = np.minimum(_quantile(population.energy[end][kind], rank), chargers.power * parking)
             who = np.flatnonzero(begins)
             found.append((who, np.full(len(who), day), arrival[who], parking[who], energy[who]))

@@ -67,7 +67,7 @@ class EvCharging(Target):
 
         kind_of_user: str = ""
         """Only sessions of this kind; none: all."""
-        repeats: int = Field(default=20, ge=5, le=500)
+        repeats: int = Field(default=12, ge=5, le=500)
         """Populations of chargers that are drawn for the mean daily peak and the bands."""
 
     config: EvCharging.Config
@@ -300,7 +300,7 @@ def _bootstrap(
         drawn = sessions.take(np.concatenate(rows))
         numbers = np.repeat(np.arange(count), [len(r) for r in rows])
         renamed = Sessions(numbers, drawn.day, drawn.arrival, drawn.parking, drawn.energy)
-        population = fit_population(renamed, data.observed[chosen] & fitted)
+        population = fit_population(renamed, data.observed[chosen] & fitted, rounds=0)
         for name, values in found.items():
             values.append(float(getattr(population, name)))
     return {
