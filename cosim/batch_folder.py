@@ -109,9 +109,14 @@ def write_batch(folder: Path, description: Mapping[str, Any]) -> None:
     write_atomically(folder / BATCH, json.dumps(description, indent=1) + "\n")
 
 
+def is_batch(folder: Path) -> bool:
+    """Whether `folder` is a batch's."""
+    return (folder / BATCH).is_file()
+
+
 def read_batch(folder: Path) -> dict[str, Any]:
     """`batch.json` as written. Raises ResultsError if the folder is no batch's."""
-    if not (folder / BATCH).is_file():
+    if not is_batch(folder):
         raise ResultsError(f"'{folder}' is not the folder of a batch (it has no {BATCH}); name one of `cosim batch`")
     return read_json(folder, BATCH)
 

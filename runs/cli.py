@@ -146,12 +146,23 @@ def wire(scenario: ScenarioFile, as_json: Json = False) -> None:
 
 @app.command()
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="DIR_A", help="The folder of a run.")],
-    second: Annotated[Path, typer.Argument(metavar="DIR_B", help="The folder of another run.")],
+    first: Annotated[Path, typer.Argument(metavar="DIR_A", help="The folder of a run or batch.")],
+    second: Annotated[Path, typer.Argument(metavar="DIR_B", help="The folder of another.")],
     as_json: Json = False,
 ) -> None:
-    """Compare two runs, variable by variable."""
+    """Compare two runs, variable by variable, or two batches, figure by figure."""
     import cosim
+    from cosim.batch_folder import is_batch
+
+    if is_batch(first) and is_batch(second):
+        from runs.batch.compare import compare_batches, print_batch_comparison
+
+        batches = compare_batches(cosim.open_batch(first), cosim.open_batch(second))
+        if as_json:
+            _print_json(batches.model_dump(mode="json"))
+        else:
+            print_batch_comparison(batches, _console())
+        return
     from runs.compare import compare as compare_runs
     from runs.compare import print_comparison
 

@@ -364,3 +364,27 @@ def test_a_batch_that_keeps_nothing_says_so(made: Make) -> None:
     assert isinstance(batch, Batch)
     with pytest.raises(ResultsError, match=r"no run in .* has stored results; see `keep`"):
         batch.results("oak.power")
+
+
+# ----------------------------------------------------------------------------------------- comparing
+
+
+def test_two_batches_are_compared_run_by_run(plan: Plan, two_good: Path, made: Make) -> None:
+    from runs.cli import app
+
+    other = made()
+    shutil.rmtree(other / "runs/0003")
+    row = json.loads((other / "runs/0002" / ROW).read_text())
+    (other / "runs/0002" / ROW).write_text(json.dumps({**row, "outcome": "untrusted", "digest": "other"}))
+    collect(other, plan)
+    from typer.testing import CliRunner
+
+    done = CliRunner().invoke(app, ["compare", str(two_good), str(other), "--json"])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert (found["pairs"], found["identical"]) == (3, 1)
+    assert found["matched_by"] == ["param.gain", "param.horizon.step"]
+    assert (found["only_first"], found["only_second"]) == (["0003"], [])
+    assert found["outcomes"] == [
+        {"first_run": "0002", "second_run": "0002", "first": "good", "second": "untrusted"},
+    ]
