@@ -23,6 +23,7 @@ from feeders.window_model import CAUSES, DerSite, Drive, LoadModel, WindowPlan, 
 from feeders.window_model import WindowFeeder as Model
 from solvers.air_conditioner_stall import StallParameters
 from solvers.der_fleet import ELEMENTS, FleetSettings, Mode, SettingsError, fleet_settings
+from solvers.der_fleet.legacy import LEGACIES
 from solvers.der_fleet.mixture import join_settings, mixed_settings, spread_makes
 from solvers.der_fleet.settings import CHOICES, FLAGS, NUMBERS
 from solvers.der_fleet.trip_timers import TRIP_ELEMENTS
@@ -169,6 +170,7 @@ class WindowFeeder(Federate):
         except FeederTableError as error:
             raise ConfigError("feeder", str(error), "Choose one of them.") from error
         self._plan = self._make_plan()
+        self.makes: tuple[str, ...] = ()  #: (der,) each DER's make
         self._settings = self._make_settings()
         self._check_times()
         self._model: Model | None = None
@@ -232,6 +234,7 @@ class WindowFeeder(Federate):
             try:
                 makes = spread_makes(count, shares, generator(self.context.seed, self.context.name, place, "makes"))
                 parts.append(mixed_settings(makes, values))
+                self.makes += makes
             except SettingsError as error:
                 raise ConfigError(place, str(error), "Correct `makes` or `settings`.") from error
         return join_settings(parts)
@@ -257,11 +260,19 @@ class WindowFeeder(Federate):
                 f"Use a step of at most {shortest / 2.0:.3g} s in the window.",
             )
 
-    def der_settings(self) -> dict[str, dict[str, Value]]:
-        """What each DER is held to, by its name: the content of `der` in a settings file of `cosim comply`."""
+    def der_settings(self, legacies_as: str = "") -> dict[str, dict[str, Value]]:
+        """What each DER is held to, by its name: the content of `der` in a settings file of `cosim comply`.
+
+        DER from before 2018 are held to their own settings, or to the defaults of the category `legacies_as`.
+        """
         if self._settings is None:
             return {}
-        return {site.name: settings_of(self._settings, k) for k, site in enumerate(self._plan.der)}
+        own = {site.name: settings_of(self._settings, k) for k, site in enumerate(self._plan.der)}
+        if legacies_as:
+            for name, make in zip(own, self.makes, strict=True):
+                if make in LEGACIES:
+                    own[name] = {"category": legacies_as, "rating_kVA": own[name]["rating_kVA"]}
+        return own
 
     # ---------------------------------------------------------------------------------------------------- ports
 

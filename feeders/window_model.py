@@ -220,6 +220,14 @@ class WindowFeeder:
         self.spot_cooling = AirConditioners(len(plan.load_port), self.loads.stall)
         self.home_cooling = AirConditioners(plan.homes, self.loads.stall)
         self._phasor = plan.nominal_phasors()
+        self._sees_jumps = settings is not None and _sees_jumps(settings)
+        # A single-phase DER gives all its power to one port, a three-phase one a third to each.
+        rows = np.arange(len(plan.der))
+        self._entry_der = np.concatenate([rows[~plan.three_phase], np.repeat(rows[plan.three_phase], 3)])
+        self._entry_port = np.concatenate(
+            [plan.der_port[~plan.three_phase, 0], plan.der_port[plan.three_phase].ravel()]
+        )
+        self._entry_share = np.where(plan.three_phase, 1.0 / 3.0, 1.0)
         self._output: FleetOutput | None = None
         self._angle = 0.0  #: [deg] that the frequency's deviation has turned the feeder by
         self._last: tuple[WindowState, Drive] | None = None
@@ -249,15 +257,18 @@ class WindowFeeder:
         state, drive = self._last
         if self.fleet is not None:
             turned = self._turned(dt_s, drive.frequency)
-            angle = np.degrees(np.angle(state.voltage * np.conj(self._phasor))) - self._angle
             frequency = np.full(len(self.rating), drive.frequency)
-            self._output = self.fleet.step(
-                dt_s, state.der_voltage, angle[self.plan.der_port], frequency, drive.available
-            )
+            angle = self._angles(state) if self._sees_jumps else None
+            self._output = self.fleet.step(dt_s, state.der_voltage, angle, frequency, drive.available)
             self._angle = turned
         size = np.abs(state.voltage)
         self.spot_cooling.step(dt_s, size[self.plan.load_port])
         self.home_cooling.step(dt_s, size[self.plan.home_port])
+
+    def _angles(self, state: WindowState) -> Floats:
+        """(der, 3) deviation [deg] of the phases' angles from the nominal ones, in a frame that turns with f."""
+        deviation = np.degrees(np.angle(state.voltage * np.conj(self._phasor))) - self._angle
+        return np.asarray(deviation[self.plan.der_port])
 
     def _turned(self, dt_s: float, frequency: float) -> float:
         return self._angle + 360.0 * (frequency - NOMINAL_FREQUENCY) * dt_s
@@ -272,9 +283,13 @@ class WindowFeeder:
         given = self._given(drive)
         static = self._static(drive)
         voltage = self._reduced.no_load @ drive.head if start is None else start
-        iterations = 0
+        iterations, moved, followed = 0, 0.0, True
         for _ in range(_MOST_PASSES):
-            demand = self._demand(static, drive, given, voltage)
+            demand, follows = self._demand(static, drive, given, voltage)
+            if not follows and not followed:
+                moved = 0.0  # what it was solved with does not depend on the voltages
+                break
+            followed = follows
             solution = self._solver.solve(drive.head, demand, voltage)
             iterations += solution.iterations
             moved = float(np.abs(solution.voltage - voltage).max(initial=0.0))
@@ -328,8 +343,10 @@ class WindowFeeder:
     def _home_cooling(self, drive: Drive) -> Floats:
         return drive.home_cooling * drive.home_available
 
-    def _demand(self, static: PortDemand, drive: Drive, given: Complexes, voltage: Complexes) -> PortDemand:
-        """With motors and inverters as they are at `voltage` (ports,) [pu]."""
+    def _demand(
+        self, static: PortDemand, drive: Drive, given: Complexes, voltage: Complexes
+    ) -> tuple[PortDemand, bool]:
+        """With motors and inverters as they are at `voltage` (ports,) [pu]; and whether that matters."""
         plan, ports, size = self.plan, len(self.plan.ports), np.abs(voltage)
         injection = np.zeros(ports, np.complex128)
         if drive.spot_cooling_share > 0.0:
@@ -338,15 +355,16 @@ class WindowFeeder:
         if plan.homes:
             running = self.home_cooling.running_demand(size[plan.home_port], drive.frequency)
             injection -= _at_ports(plan.home_port, self._home_cooling(drive) * running, ports)
-        limited = static.limited
+        limited, follows = static.limited, drive.spot_cooling_share > 0.0 or plan.homes > 0
         if self.fleet is not None:
             beyond = self._beyond(given, size)
             if beyond is None:
                 injection += self._der_at_ports(given)
             else:
+                follows = True
                 limited = self._der_at_ports(np.where(beyond > 0.0, given * beyond, 0.0))
                 injection += self._der_at_ports(np.where(beyond > 0.0, 0.0, given))
-        return replace(static, injection=injection, limited=limited)
+        return replace(static, injection=injection, limited=limited), follows
 
     def _beyond(self, given: Complexes, size: Floats) -> Floats | None:
         """(der,) share of its power that a DER at its current limit puts in at 1 pu, 0 within; None: none is there."""
@@ -360,7 +378,8 @@ class WindowFeeder:
         return share
 
     def _der_at_ports(self, power: Complexes) -> Complexes:
-        return _at_ports(self.plan.der_port.ravel(), np.repeat(power / 3.0, 3), len(self.plan.ports))
+        shared = (power * self._entry_share)[self._entry_der]
+        return _at_ports(self._entry_port, shared, len(self.plan.ports))
 
     def _state(
         self, drive: Drive, solution: Solution, demand: PortDemand, given: Complexes, iterations: int, moved: float
@@ -406,7 +425,7 @@ class WindowFeeder:
     def _lost(self, drive: Drive, active: Floats) -> tuple[Floats, NDArray[np.int64]]:
         """(causes,) power [MW] and how many lose it."""
         lost, count = np.zeros(len(CAUSES)), np.zeros(len(CAUSES), np.int64)
-        if self._output is not None:
+        if self._output is not None and self._output.mode.any():
             mode, element = self._output.mode, self._element()
             missing = np.maximum(np.clip(drive.available, 0.0, 1.0) - active, 0.0) * self.rating
             cause = np.where(element >= 0, element, -1)
@@ -435,6 +454,12 @@ class WindowFeeder:
         """(loads + homes,) running power [MW] of the air conditioners in a `share` of them."""
         spot = self._spot_cooling(drive) * getattr(self.spot_cooling, share)
         return np.concatenate([spot, self._home_cooling(drive) * getattr(self.home_cooling, share)])
+
+
+def _sees_jumps(settings: FleetSettings) -> bool:
+    """Whether any DER does something at a phase-angle jump."""
+    acts = np.isfinite(settings["PJ_trip_deg"]) | (settings["PJ_cessation_s"] > 0.0)
+    return bool((acts | ~settings.is_("may_trip", "never")).any())
 
 
 def _at_ports(port: Integers, power: Complexes, ports: int) -> Complexes:

@@ -84,11 +84,15 @@ class StallParameters:
         never draws more than it would stalled.
         """
         high = np.maximum(voltage - self.break_voltage, 0.0)
-        low = np.maximum(self.break_voltage - voltage, 0.0)
         room = 1.0 - self.break_voltage
         tangent = np.sqrt(1.0 - self.power_factor**2) / self.power_factor
-        p = 1.0 + self.kp1 * (high**self.np1 - room**self.np1) + self.kp2 * low**self.np2
-        q = tangent + self.kq1 * (high**self.nq1 - room**self.nq1) + self.kq2 * low**self.nq2
+        p = 1.0 + self.kp1 * (high**self.np1 - room**self.np1)
+        q = tangent + self.kq1 * (high**self.nq1 - room**self.nq1)
+        low = self.break_voltage - voltage
+        if float(low.max(initial=0.0)) > 0.0:
+            low = np.maximum(low, 0.0)
+            p = p + self.kp2 * low**self.np2
+            q = q + self.kq2 * low**self.nq2
         off = frequency_hz / _NOMINAL_FREQUENCY - 1.0
         p = p * (1.0 + self.frequency_slope_p * off)
         q = q * (1.0 + self.frequency_slope_q * off)
