@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -116,26 +119,24 @@ def run(
     if not isinstance(scenario, Scenario):
         scenario = load(scenario)
     federation = wire(scenario)  # a wrong scenario leaves no folder behind
-    if workers is not None:
-        from cosim.engine.workers import WorkersLauncher
+    with ExitStack() as stack:
+        if workers is not None:
+            from cosim.engine.workers import WorkersLauncher
 
-        with WorkersLauncher(workers) as spread:
-            return _run(scenario, federation, out, baseline, overwrite, progress, stop, spread)
-    return _run(scenario, federation, out, baseline, overwrite, progress, stop, launcher)
+            launcher = stack.enter_context(WorkersLauncher(workers))
+        folder = stack.enter_context(_prepared_folder(scenario, out, overwrite))
+        return _run_with_twin(scenario, federation, folder, baseline, progress, stop or threading.Event(), launcher)
 
 
-def _run(
+def _run_with_twin(
     scenario: Scenario,
     federation: Federation,
-    out: str | Path | None,
+    folder: Path,
     baseline: bool,
-    overwrite: bool,
     progress: Callable[[str, Progress], None] | None,
-    stop: threading.Event | None,
+    stop: threading.Event,
     launcher: Launcher | None,
 ) -> Run:
-    folder = _prepare_folder(scenario, out, overwrite)
-    stop = stop or threading.Event()
     jobs = [(MAIN, scenario, federation, folder)]
     if baseline and scenario.perturbations:
         twin = scenario.undisturbed()
@@ -183,30 +184,54 @@ def _run_one(
         raise Interrupted
 
 
-def _prepare_folder(scenario: Scenario, out: str | Path | None, overwrite: bool) -> Path:
-    """The folder for the results, empty. Raises ScenarioError, MachineError."""
-    if out is None:
-        folder, number = RESULTS_FOLDER / scenario.name, 1
-        while folder.exists():
-            number += 1
-            folder = RESULTS_FOLDER / f"{scenario.name}-{number}"
-    else:
-        folder = Path(out)
+@contextmanager
+def _prepared_folder(scenario: Scenario, out: str | Path | None, overwrite: bool) -> Iterator[Path]:
+    """The folder for the results, empty, and nobody else's as long as the context lasts. Raises MachineError."""
+    folder = _free_folder(scenario) if out is None else Path(out)
     try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            if not overwrite or not _is_run(folder):
-                what = "is not an earlier run's folder" if overwrite else "exists and is not empty"
-                raise MachineError(
-                    f"{folder} {what}; choose another with --out" + ("" if overwrite else ", or add --overwrite")
-                )
-            shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / SCRATCH).mkdir()  # of two runs that ask for one folder at once, only one can
-    except FileExistsError:
-        raise MachineError(f"{folder} is in use by another run; choose another with --out") from None
+        lock = os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise MachineError(f"cannot write to {folder}: {error.strerror}; choose another with --out") from None
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it goes with this process, however that ends
+        except BlockingIOError:
+            raise MachineError(f"{folder} is in use by another run; choose another with --out") from None
+        except OSError:  # a file system without locks
+            pass
+        _clear(folder, overwrite)
+        yield folder
+    finally:
+        os.close(lock)
+
+
+def _free_folder(scenario: Scenario) -> Path:
+    """A folder under `results/` that does not exist yet."""
+    folder, number = RESULTS_FOLDER / scenario.name, 1
+    while folder.exists():
+        number += 1
+        folder = RESULTS_FOLDER / f"{scenario.name}-{number}"
     return folder
+
+
+def _clear(folder: Path, overwrite: bool) -> None:
+    """Empty the folder of an earlier run, even of one whose `cosim` was killed. Raises MachineError."""
+    earlier = _is_run(folder) or (folder / SCRATCH).is_dir()
+    if any(folder.iterdir()) and not (overwrite and earlier):
+        what = "is not an earlier run's folder" if overwrite else "exists and is not empty"
+        raise MachineError(
+            f"{folder} {what}; choose another with --out" + ("" if overwrite else ", or add --overwrite")
+        )
+    try:
+        for entry in folder.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+        (folder / SCRATCH).mkdir()
+    except OSError as error:
+        raise MachineError(f"cannot write to {folder}: {error.strerror}; choose another with --out") from None
 
 
 def replay(folder: str | Path, out: str | Path, **options: Any) -> tuple[Run, bool]:

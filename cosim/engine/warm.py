@@ -50,6 +50,11 @@ class WarmLauncher:
                 raise MachineError(f"a process with threads ({', '.join(threads)}) cannot be forked; fork it earlier")
             self._zygote = _Zygote(forked=True)
 
+    @property
+    def warm(self) -> bool:
+        """Whether it forks; it starts processes cold where it cannot."""
+        return not self._cold
+
     def launch(self, federation: Federation, scratch: Path) -> LocalLaunch:
         """The launch of one run on this machine."""
         kinds = {name: [spec.kind for spec in specs] for name, specs in federation.processes.items()}
