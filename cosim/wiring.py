@@ -165,7 +165,7 @@ def _check_names(scenario: Scenario, faults: list[Fault]) -> None:
 
 def _build(scenario: Scenario, faults: list[Fault], built: dict[str, _Part] | None) -> dict[str, _Part]:
     """Build every federate, handing each what the scenario knows and its settings have a field for."""
-    parts = {}
+    parts: dict[str, _Part] = {}
     known = _common_knowledge(scenario)
     for name, location, model in _sections(scenario):
         kind = absolute_kind(model.kind, scenario.folder)
