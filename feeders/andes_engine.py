@@ -551,10 +551,14 @@ def _replace_network(system: Any, case: DynamicCase, grid: TransmissionCase) -> 
     """Put the branches and shunts of `grid` in the place of the file's."""
     key, line, branches = system.Bus.idx.v, system.Line, grid.branches
     for index, row in enumerate(case.branch_row.tolist()):
+        start, end = branches.from_bus[index], branches.to_bus[index]
         values = {
             "u": float(branches.in_service[index]),
-            "bus1": key[branches.from_bus[index]],
-            "bus2": key[branches.to_bus[index]],
+            "bus1": key[start],
+            "bus2": key[end],
+            "Sn": grid.base_mva,
+            "Vn1": system.Bus.Vn.v[start],  # as the bus has it: ANDES then leaves the impedances as they are
+            "Vn2": system.Bus.Vn.v[end],
             "r": branches.resistance[index],
             "x": branches.reactance[index],
             "b": branches.susceptance[index],
@@ -568,7 +572,8 @@ def _replace_network(system: Any, case: DynamicCase, grid: TransmissionCase) -> 
         system.Shunt.g.v[row] = system.Shunt.b.v[row] = 0.0
     for bus in np.flatnonzero(grid.buses.shunt):
         shunt = grid.buses.shunt[bus] / grid.base_mva
-        system.add("Shunt", {"idx": f"grid {key[bus]}", "bus": key[bus], "g": shunt.real, "b": shunt.imag})
+        base = {"Sn": grid.base_mva, "Vn": system.Bus.Vn.v[bus]}
+        system.add("Shunt", {"idx": f"grid {key[bus]}", "bus": key[bus], "g": shunt.real, "b": shunt.imag, **base})
 
 
 def _machine_rows(system: Any, case: DynamicCase) -> list[list[tuple[Any, int]]]:

@@ -85,6 +85,7 @@ def load_dynamic_case(name: str, grid: TransmissionCase | None = None) -> Dynami
     if grid is not None:
         rows = _rows_of(grid, bus, ends, name)
         branch = grid.branches.label
+        static = _generators_of(grid, static, name)
     machine_of = {str(row["gen"]): row for row in _of(sheets, *_MACHINES)}
     keys = tuple(str(row["idx"]) for row in static)
     if bare := [key for key in keys if key not in machine_of]:
@@ -173,6 +174,17 @@ def _rows_of(grid: TransmissionCase, bus: tuple[str, ...], ends: list[tuple[str,
             "Pairs that fit: ieee14 and case14, ieee39 and case39"
         )
     return np.array(rows)
+
+
+def _generators_of(grid: TransmissionCase, static: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    """For each generator of `grid` the dynamic case's at the same bus. Raises CaseError."""
+    free: dict[str, list[dict[str, Any]]] = {}
+    for row in static:
+        free.setdefault(str(row["bus"]), []).append(row)
+    wanted = [grid.buses.label[bus] for bus in grid.generators.bus.tolist()]
+    if sorted(wanted) != sorted(str(row["bus"]) for row in static):
+        raise CaseError(f"the dynamic case '{name}' has its generators at other buses than {grid.name}")
+    return [free[bus].pop(0) for bus in wanted]
 
 
 def _machines(found: list[dict[str, Any]]) -> Machines:

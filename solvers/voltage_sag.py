@@ -94,7 +94,7 @@ class SubtransientNetwork:
         from scipy.sparse.linalg import splu
 
         self._network = bus_admittance(self._case, self._branches, branch)
-        _, part = connected_components(self._network, directed=False)
+        _, part = connected_components(abs(self._network), directed=False)
         self.alive: Booleans = np.isin(part, part[self._case.generators.bus[generator]])
         diagonal = self._load_admittance.copy()
         np.add.at(diagonal, self._case.generators.bus, np.where(generator, self._machine_admittance, 0))
