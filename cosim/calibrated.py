@@ -157,9 +157,16 @@ class ParameterFile(Settings):
         """Write the file. Raises OSError."""
         import yaml
 
-        text = yaml.safe_dump(
-            self.model_dump(mode="json", exclude_defaults=True), sort_keys=False, allow_unicode=True, width=118
-        )
+        class Dumper(yaml.SafeDumper):
+            """Lists of numbers on as few lines as they need, all else a line each."""
+
+        def listed(dumper: yaml.SafeDumper, values: list[Any]) -> yaml.Node:
+            flat = not any(isinstance(value, dict | list | str) for value in values)
+            return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=flat)
+
+        Dumper.add_representer(list, listed)
+        plain = self.model_dump(mode="json", exclude_defaults=True)
+        text = yaml.dump(plain, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=118)
         path.write_text(text, encoding="utf-8")
         return path
 

@@ -172,7 +172,9 @@ def _build(scenario: Scenario, faults: list[Fault], built: dict[str, _Part] | No
         found = federate_class(kind)
         settings = model.settings
         fields = found.Config.model_fields
-        shared = known | (_forecast_of_dispatch(scenario) if name == "demand" else {})
+        shared = known | (
+            _forecast_of_dispatch(scenario) | _weather_of_demand(settings, parts) if name == "demand" else {}
+        )
         settings |= {key: value for key, value in shared.items() if key in fields and key not in settings}
         context = _context(scenario, name)
         same = json.dumps([kind, settings, str(scenario.folder), asdict(context)], sort_keys=True, default=str)
@@ -260,6 +262,14 @@ def _forecast_of_dispatch(scenario: Scenario) -> dict[str, Any]:
     """How far and how finely the demand has to be forecast: as the dispatch looks ahead."""
     written = {} if scenario.dispatch is None else scenario.dispatch.settings
     return {key: written[key] for key in ("interval", "lookahead") if key in written}
+
+
+def _weather_of_demand(settings: Mapping[str, Any], parts: Mapping[str, _Part]) -> dict[str, Any]:
+    """The weather that a demand with a `model` follows: the scenario's, which is built before it."""
+    config = parts["weather"].config if "weather" in parts else None
+    if "model" not in settings or not hasattr(config, "table"):
+        return {}
+    return {"weather_table": config.table, "temperature_offset": getattr(config, "temperature_offset", 0.0)}
 
 
 def _perturbations(scenario: Scenario, parts: Mapping[str, _Part], faults: list[Fault]) -> _Part | None:

@@ -10,14 +10,19 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from cosim import seeds
+from cosim.calibrated import parameter_file, read_parameter_file
 from cosim.contract import Context, Exchange, Federate, Port, Time
 from cosim.errors import ConfigError
 from cosim.settings import NameOrFile, Settings
 from cosim.units import PositiveDuration, Power, format_duration, written
-from feeders import time_tables
-from feeders.time_tables import Column, Floats, TimeTable, TimeTableError
+from feeders import time_tables, weather_tables
+from feeders.load_model import CALIBRATED, KIND, LoadModel
+from feeders.time_tables import Column, Floats, Instants, TimeTable, TimeTableError
 
 TABLES = Path(time_tables.__file__).parent / "tables" / "demand"
+
+HISTORY = np.timedelta64(14, "D")  #: of weather that a model takes before the run, where there is as much
+STEP = 1800  #: [s] between a model's values
 
 #: No national demand has reached 2 TW; what lies outside is a missing-value code or another unit.
 COLUMNS = (Column("demand", "MW", 0.0, 2e6),)
@@ -28,6 +33,9 @@ class Demand(Federate):
 
     load_scale = scale * demand / reference, linear between the table's rows. The forecast for a lead
     past the table's end takes the last row.
+
+    With a `model` the demand follows the scenario's temperature, its thermal lag and the calendar instead of a table
+    (see `solvers/temperature_response.py`); the forecast knows the weather that will be.
 
     The forecast is that of an autoregressive disturbance x of order one that is known up to now: with
     innovations w of one interval each, the relative error at lead k is
@@ -46,8 +54,17 @@ class Demand(Federate):
         table: NameOrFile | None = "victoria_2014_01"
         """A shipped demand (victoria_2014_01) or a table (.csv, see feeders/tables/demand/README.md);
         none: the load is constant."""
+        model: parameter_file(CALIBRATED, KIND) | None = None  # type: ignore[valid-type]
+        """A calibrated load (victoria_2012_2013) or a file that `cosim calibrate` made, in place of the table: the
+        demand then follows the scenario's weather."""
+        quantity: str | None = None
+        """Of a model with several loads, which; none: the first."""
+        weather_table: NameOrFile | None = None
+        """The weather that the model follows; none: the scenario's."""
+        temperature_offset: float = 0.0
+        """Added to its temperature [K]; if not given, the scenario weather's."""
         reference: Power | None = None
-        """The demand at which the load scale is `scale`; none: the table's highest."""
+        """The demand at which the load scale is `scale`; none: the table's or the model's highest in the run."""
         scale: float = Field(default=1.0, gt=0)
         """The load scale [1] at the reference demand; without a table, always."""
         interval: PositiveDuration = written("5 min")
@@ -66,7 +83,7 @@ class Demand(Federate):
                     f"lookahead must be a multiple of interval, {format_duration(self.interval)}, "
                     f"got {format_duration(self.lookahead)}"
                 )
-            if self.table is None and self.reference is not None:
+            if self.table is None and self.model is None and self.reference is not None:
                 raise ValueError("reference has no meaning without a table; remove it, or name a table")
             if self.reference is not None and self.reference <= 0:
                 raise ValueError(f"reference must be above 0 MW, got {self.reference:g} MW")
@@ -77,7 +94,11 @@ class Demand(Federate):
     def __init__(self, config: Demand.Config, context: Context) -> None:
         super().__init__(config, context)
         self._leads = np.arange(1, config.lookahead // config.interval + 1) * config.interval
-        self._table = None if config.table is None else self._read(config.table)
+        if config.model is not None:
+            self._table: TimeTable | None = self._modelled(config.model)
+        else:
+            self._table = None if config.table is None else self._read(config.table)
+        self._highest = 0.0 if self._table is None else float(self._table.columns["demand"].max())
         self._innovations = self._draw_innovations()
         # Lower triangle: what each innovation up to a lead still counts at that lead.
         steps = np.arange(len(self._leads))
@@ -123,12 +144,59 @@ class Demand(Federate):
             raise ConfigError("table", f"'{name}' has no demand above 0 MW.", "Give a table with demand.")
         return table
 
+    def _modelled(self, path: str) -> TimeTable:
+        """The demand that the model gives in the scenario's weather, from its first row on. Raises ConfigError."""
+        file = read_parameter_file(Path(path))
+        loads = list(file.structure.get("models", ()))
+        quantity = self.config.quantity or (loads[0] if loads else "")
+        if quantity not in loads:
+            raise ConfigError(
+                "quantity", f"'{file.name}' has no load '{quantity}'.", f"Use one of: {', '.join(loads)}."
+            )
+        if file.structure["models"][quantity].get("memory"):
+            raise ConfigError(
+                "model",
+                f"{quantity} of '{file.name}' needs the measured load of weeks before.",
+                "Calibrate it with memory: [{}].",
+            )
+        try:
+            model = LoadModel.of(file.structure, {name: p.array for name, p in file.parameters.items()}, quantity)
+        except (KeyError, ValueError) as error:
+            raise ConfigError("model", f"'{file.name}' is not complete: {error}.", "Calibrate again.") from None
+        times, temperature = self._temperature()
+        load = model.load(times, temperature + self.config.temperature_offset)
+        own = times >= np.datetime64(self.context.start, "s") - np.timedelta64(STEP, "s")  # the lag needed the rest
+        return TimeTable(file.name, times[own], {"demand": load[own]})
+
+    def _temperature(self) -> tuple[Instants, Floats]:
+        """Half-hourly times and temperatures [degC] up to the longest lead of the last step. Raises ConfigError.
+
+        They begin as far before the run as the weather reaches, at most `HISTORY`: the model has thermal lag.
+        """
+        if self.config.weather_table is None:
+            problem = "a model follows the weather, and the scenario has none of kind weather."
+            raise ConfigError("model", problem, "Add a weather section, or give weather_table.")
+        try:
+            weather = weather_tables.read(self.config.weather_table)
+        except TimeTableError as error:
+            raise ConfigError("weather_table", str(error)) from error
+        start = np.datetime64(self.context.start, "s")
+        end = start + np.timedelta64((self.context.duration + self.config.lookahead) // 10**9 + STEP, "s")
+        first = start - HISTORY
+        if isinstance(weather, TimeTable):
+            first = max(first, weather.time[0].astype("datetime64[s]"))
+        first = first.astype("datetime64[h]").astype("datetime64[s]")
+        times = np.arange(first, end, np.timedelta64(STEP, "s"))
+        if isinstance(weather, TimeTable):
+            return times, weather.at("temperature", times)
+        hours = weather_tables.hours_of_year(times)
+        return times, weather.columns["temperature"][hours]
+
     def _scale(self, times: NDArray[np.int64]) -> Floats:
         """The true load scale (n) at `times` [ns] (n)."""
         if self._table is None:
             return np.full(len(times), self.config.scale)
-        demand = self._table.columns["demand"]
-        reference = self.config.reference or float(demand.max())
+        reference = self.config.reference or self._highest
         instants = np.datetime64(self.context.start, "ns") + times.astype("timedelta64[ns]")
         return self.config.scale * self._table.at("demand", instants) / reference
 

@@ -40,6 +40,7 @@ MEANING = {
     "again": ("1", "chance of another session on a day with one"),
     "arrival": ("1", "share of the sessions in each hour; weekday, weekend"),
     "power": ("kW", "quantiles over chargers of the charging power"),
+    "between": ("1", "correlation over chargers of the ranks of use, power and energy"),
     "own": ("1", "correlation of the energy's rank between sessions of one charger"),
 }
 TABLES = ("parking", "energy")
@@ -108,7 +109,7 @@ class EvCharging(Target):
             parameters[field.name] = Parameter(value=_plain(value), unit=unit, interval=interval, note=note)
         words = split.in_words(dates)
         return Outcome(
-            parameters=_flat(parameters),
+            parameters=parameters,
             structure={},
             fitted=f"{len(train)} sessions of {len(data.observed)} chargers, {words[0]}",
             held_out=f"{len(unseen)} sessions, {words[1]}",
@@ -258,6 +259,7 @@ def _peaks(
     """The mean over held-out days of the day's highest hourly power per charger in use."""
     days = data.observed.shape[1]
     used = data.observed & held
+    count = len(used)
     counted = used.sum(axis=0) >= FEWEST
 
     def mean_peak(sessions: Sessions, power: Floats) -> float:
@@ -266,7 +268,10 @@ def _peaks(
         return float(mean[counted].max(axis=1).mean())
 
     measured = mean_peak(_from(data.sessions, data.first), data.power)
-    drawn = [mean_peak(*_draw(population, len(used), days, rng)) for _ in range(repeats)]
+    drawn = []
+    for _ in range(repeats):  # as many chargers as were recorded: fewer have higher peaks
+        sessions, power = _draw(population, count, days, rng)
+        drawn.append(mean_peak(sessions.take(sessions.day >= 0), power))
     error = 100 * (float(np.mean(drawn)) / measured - 1)
     return [
         Score(
@@ -308,20 +313,11 @@ def _bootstrap(
     }
 
 
-def _flat(parameters: dict[str, Parameter]) -> dict[str, Parameter]:
-    """Parameters hold numbers, lists and tables: a table by kind of day becomes one with rows for both kinds."""
-    flat = {}
-    for name, parameter in parameters.items():
-        value: Any = np.asarray(parameter.value)
-        if value.ndim == 3:
-            value = value.reshape(-1, value.shape[-1])
-            parameter = parameter.update(value=value.round(3).tolist())
-        flat[name] = parameter
-    return flat
-
-
 def _plain(value: Any) -> Any:
+    """A number, a list or a table: one that has a table for each kind of day gets the rows of both."""
     array = np.asarray(value, dtype=np.float64).round(4)
+    if array.ndim == 3:
+        array = array.reshape(-1, array.shape[-1]).round(3)
     return float(array) if array.ndim == 0 else array.tolist()
 
 

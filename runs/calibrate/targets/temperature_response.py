@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Annotated, Any, ClassVar, Literal
@@ -20,6 +20,8 @@ from runs.calibrate.split import Period, Split
 from runs.calibrate.target import Figure, Flags, Floats, Need, Needs, Outcome, Table, Target, Task
 from solvers import baselines
 from solvers.temperature_response import (
+    HOLIDAY,
+    WORKDAYS,
     Choice,
     Fit,
     Smoothness,
@@ -35,6 +37,7 @@ BASELINES = {"week before": "week_before", "degree hours": "degree_hours", "Hong
 EDGES = {0.0: (0.0, 45.0), 24.0: (3.0, 36.0), 72.0: (5.0, 32.0)}
 LEAST_TREND = 1.5  #: [years] of data below which a trend cannot be told from the season
 WEAK = 0.5  #: [1] standard deviation over value, from which a parameter's sign is in doubt: it is not identified
+TYPICAL = 18.0  #: [degC]
 Z95 = 1.959964
 
 
@@ -89,9 +92,9 @@ class TemperatureResponse(Target):
         memory: tuple[Memory, ...] = ({},)
         """Memories of the level to choose between: lag [d] in whole weeks -> weight. With one, a forecast uses the
         measured load of so many days before, and no later; {}: none, weather and calendar only."""
-        temperature_smoothness: tuple[float, ...] = (3.0, 30.0, 300.0)
+        temperature_smoothness: tuple[float, ...] = (0.3, 3.0, 30.0, 300.0)
         """Penalties on bends over temperature to choose between, in rows of half an hour."""
-        season_smoothness: tuple[float, ...] = (3.0, 30.0, 1000.0)
+        season_smoothness: tuple[float, ...] = (0.3, 3.0, 30.0)
         """Likewise over the year."""
         holidays: tuple[date, ...] = ()
         """Days that count as Sundays, besides those of the data's column holiday."""
@@ -175,7 +178,7 @@ class TemperatureResponse(Target):
                     "smoothness": vars(chosen.smoothness),
                 }
                 terms[_short(name)] = [term.name for term in chosen.terms]
-                derived = dict(self._derived(chosen, table, calendar, name))
+                derived = dict(self._derived(chosen, table, calendar, name, one.used))
                 parameters |= {f"{_short(name)}.{key}": value for key, value in derived.items()}
                 parameters |= {f"{_short(name)}.{key}": value for key, value in _coefficients(chosen)}
                 warnings += [
@@ -249,19 +252,13 @@ class TemperatureResponse(Target):
             )
             driven = drivers(structure, calendar, table.wall, temperature, step)
             known[lags] = (structure, driven)
-            for name in names:
-                task.progress(f"{_short(name)}: cross-validation, lags {', '.join(f'{x:g}' for x in lags)} h")
-                trials[name] += cross_validate(
-                    structure,
-                    driven,
-                    table.columns[name],
-                    rows,
-                    split.fold_of(days),
-                    config.memory,
-                    smoothness,
-                    rows_a_day,
-                    every,
-                )
+            task.progress(f"cross-validation, lags {', '.join(f'{hours:g}' for hours in lags)} h")
+            loads = np.stack([table.columns[name] for name in names], axis=1)
+            found_trials = cross_validate(
+                structure, driven, loads, rows, split.fold_of(days), config.memory, smoothness, rows_a_day, every
+            )
+            for name, tried in zip(names, found_trials, strict=True):
+                trials[name] += tried
         found = {}
         for name in names:
             best = min(trials[name], key=lambda trial: trial.error).choice
@@ -314,22 +311,14 @@ class TemperatureResponse(Target):
             table.columns["temperature"],
         )
 
-    def _derived(self, one: Fit, table: Table, calendar: LoadCalendar, name: str) -> Iterator[tuple[str, Parameter]]:
+    def _derived(
+        self, one: Fit, table: Table, calendar: LoadCalendar, name: str, fitted: Flags
+    ) -> Iterator[tuple[str, Parameter]]:
         """Quantities that an engineer knows, from the coefficients, with intervals by the delta method."""
         temperature = table.columns["temperature"]
-        hot, cold = (float(np.nanpercentile(temperature, share)) for share in (99, 1))
-        mean = float(np.exp(one.mean))
-
-        def row(hour: float, degrees: float, kind: int, years: float = 0.0) -> Floats:
-            at = replace(
-                drivers(one.structure, calendar, np.array([calendar.middle], "datetime64[s]"), np.array([15.0]), 1.0),
-                hour=np.array([hour]),
-                day_type=np.array([kind]),
-                temperatures=np.full((1, len(one.structure.lags)), degrees),
-                years=np.array([years]),
-                year_day=np.array([45.0]),
-            )
-            return np.asarray(design(one.structure, at)[0][0])
+        driven = drivers(one.structure, calendar, table.wall, temperature, table.step / 3600)
+        rows = fitted & np.isfinite(temperature)
+        typical = self._at(one, calendar)
 
         def told(contrast: Floats, scale: float, unit: str, note: str) -> Parameter:
             value = float(contrast @ one.coefficients) * scale
@@ -340,41 +329,50 @@ class TemperatureResponse(Target):
                 unit=unit,
                 interval=(_round(value - Z95 * deviation), _round(value + Z95 * deviation)),
                 identified=not weak,
-                note=note + (" The data hardly determine it: the interval is wide." if weak else ""),
+                note=note + (" Its sign is in doubt." if weak else ""),
             )
 
-        yield (
-            "hot_sensitivity",
-            told(
-                (row(16.0, hot, 1) - row(16.0, hot - 4, 1)) / 4,
-                mean,
-                "MW/K",
-                f"By temperature at 16:00 on working days, lasting heat, near {hot:.0f} degC, at mean load.",
-            ),
-        )
-        yield (
-            "cold_sensitivity",
-            told(
-                (row(19.0, cold + 4, 1) - row(19.0, cold, 1)) / 4,
-                mean,
-                "MW/K",
-                f"By temperature at 19:00 on working days, lasting cold, near {cold:.0f} degC, at mean load.",
-            ),
-        )
+        working = rows & (driven.day_type < WORKDAYS)
+        for key, hours, share, words in (
+            ("hot_sensitivity", (13.0, 18.0), 0.98, "hottest 2 % of working afternoons (13 to 18 h)"),
+            ("cold_sensitivity", (17.0, 22.0), 0.02, "coldest 2 % of working evenings (17 to 22 h)"),
+        ):
+            then = working & (driven.hour >= hours[0]) & (driven.hour < hours[1])
+            edge = np.quantile(temperature[then], share)
+            then &= temperature >= edge if share > 0.5 else temperature <= edge
+            own = driven.rows(then)
+            contrast = (
+                design(one.structure, replace(own, temperatures=own.temperatures + 1.0))[0]
+                - design(one.structure, own)[0]
+            ).mean(axis=0)
+            level = float(np.nanmean(table.columns[name][then]))
+            note = f"MW for 1 K more, now and in the time before, in the {words}, {temperature[then].mean():.0f} degC."
+            yield key, told(contrast, level, "MW/K", note)
+        sunday, tuesday = typical(11.0, HOLIDAY), typical(11.0, 1)
         yield (
             "sunday_effect",
-            told(
-                row(11.0, 18.0, 4) - row(11.0, 18.0, 1),
-                100.0,
-                "%",
-                "Sundays and holidays against Tuesday to Thursday at 11:00 and 18 degC.",
-            ),
+            told(sunday - tuesday, 100.0, "%", "Sundays against Tuesday to Thursday, 11:00, 18 degC."),
         )
         if one.structure.trend:
-            yield (
-                "trend",
-                told(row(12.0, 18.0, 1, 1.0) - row(12.0, 18.0, 1, 0.0), 100.0, "%/year", "Change of the level a year."),
+            year = typical(12.0, 1, 1.0) - typical(12.0, 1)
+            yield "yearly_change", told(year, 100.0, "%/year", "Of the level, besides weather and calendar.")
+
+    def _at(self, one: Fit, calendar: LoadCalendar) -> Callable[..., Floats]:
+        """The row (p) of the design matrix at an hour of a day type, at 18 degC in mid-February."""
+        anchor = np.array([calendar.middle], "datetime64[s]")
+        base = drivers(one.structure, calendar, anchor, np.array([TYPICAL]), 1.0)
+
+        def row(hour: float, kind: int, years: float = 0.0) -> Floats:
+            at = replace(
+                base,
+                hour=np.array([hour]),
+                day_type=np.array([kind]),
+                years=np.array([years]),
+                year_day=np.array([45.0]),
             )
+            return np.asarray(design(one.structure, at)[0][0])
+
+        return row
 
 
 def _coefficients(one: Fit) -> Iterator[tuple[str, Parameter]]:
