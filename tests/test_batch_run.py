@@ -140,7 +140,7 @@ def test_workers_are_killed_and_no_run_is_lost(execute: Callable[..., Ended], cl
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 def test_two_hundred_runs_with_ten_workers_killed(execute: Callable[..., Ended], cluster: Any, tmp_path: Path) -> None:
     check_disturbed(execute, cluster, tmp_path, good=197, every=20)
 
