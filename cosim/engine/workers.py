@@ -7,6 +7,7 @@ for each brings what is new there into the run's scratch folder: the supervisor 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import pickle
 import secrets
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from distributed import Client
 
 ANSWERS_WITHIN = 10.0  #: [s] that a scheduler may take to be reached
-SILENT = 10.0  #: [s] without an answer after which a worker counts as lost
+SILENT = 6.0  #: [s] without an answer after which a worker counts as lost; less than `limits.step` by default
+_PATIENCE = 0.5  #: [s] to wait for an answer before asking whether the worker is still there
 
 
 @dataclass(frozen=True)
@@ -241,13 +243,21 @@ class _Post:
 
     def _ask(self) -> Report:
         message = {"op": deputy.EXCHANGE, "run": self._order.run, "news": pickle.dumps(self._news())}
-        answers = self._client.sync(
-            self._client.scheduler.broadcast, msg=message, workers=[self.worker.address], on_error="return_pickle"
-        )
+        answers = self._client.sync(self._answers, message)
         answer = pickle.loads(answers[self.worker.address])
         if isinstance(answer, Exception):
             raise answer
         return answer  # type: ignore[no-any-return]
+
+    async def _answers(self, message: dict[str, Any]) -> Mapping[str, bytes]:
+        """What the worker answers. Raises MachineError if it is gone: Dask would try to reach it for long."""
+        scheduler, address = self._client.scheduler, self.worker.address
+        asked = asyncio.ensure_future(scheduler.broadcast(msg=message, workers=[address], on_error="return_pickle"))
+        while not (await asyncio.wait({asked}, timeout=_PATIENCE))[0]:
+            if address not in (await scheduler.identity(n_workers=-1))["workers"]:
+                asked.cancel()
+                raise MachineError("is gone")
+        return await asked  # type: ignore[no-any-return]
 
     def _news(self) -> News:
         broker = self._scratch / BROKER_FILE
