@@ -60,7 +60,7 @@ class Result:
 def _feeder() -> WindowFeeder:
     config = WindowFeeder.Config.model_validate(
         {
-            "lasts": f"{SECONDS} s",
+            "duration": f"{SECONDS} s",
             "der": [{"count": DER, "rating": 3, "makes": MAKES, "settings": {"reactive_mode": "volt_var"}}],
         }
     )

@@ -116,10 +116,12 @@ class WindowFeeder(Federate):
 
         feeder: str = "ieee123"
         """A published feeder: ieee13 or ieee123."""
-        opens: Duration = Field(default=written("0 s"), ge=0)
+        at: Duration = Field(default=written("0 s"), ge=0)
         """When the window opens, counted from the scenario's start."""
-        lasts: Duration = Field(default=written("0 s"), ge=0)
-        """How long it is open; in it, the feeder steps with the base step."""
+        duration: Duration = Field(default=written("0 s"), ge=0)
+        """How long it is open; 0 s: there is none."""
+        step: PositiveDuration | None = None
+        """Coupling step in the window; without it, the run's base step."""
         day_step: PositiveDuration = written("1 min")
         """Step before and after the window."""
         head: Literal["positive sequence", "three phases"] = "positive sequence"
@@ -165,6 +167,7 @@ class WindowFeeder(Federate):
 
     def __init__(self, config: WindowFeeder.Config, context: Context) -> None:
         super().__init__(config, context)
+        self._step: Time = config.step or context.step
         try:
             self._feeder: PublishedFeeder = load_feeder(config.feeder)
         except FeederTableError as error:
@@ -241,20 +244,24 @@ class WindowFeeder(Federate):
 
     def _check_times(self) -> None:
         """Raise ConfigError where the window does not fit the steps, or the step is too coarse to judge the DER."""
-        config, step = self.config, self.context.step
-        for name, value in (("opens", config.opens), ("lasts", config.lasts), ("day_step", config.day_step)):
-            if value % step:
+        config, step = self.config, self._step
+        base = self.context.step
+        for name, value in (("at", config.at), ("step", step), ("day_step", config.day_step)):
+            if value % base:
                 raise ConfigError(
-                    name, f"must be a multiple of the step of {format_duration(step)}, got {format_duration(value)}"
+                    name,
+                    f"must be a multiple of the base step of {format_duration(base)}, got {format_duration(value)}",
                 )
-        if config.lasts == 0:
+        if config.duration % step:
+            raise ConfigError("duration", f"must be a multiple of the window's step of {format_duration(step)}")
+        if config.duration == 0:
             return
         if step < 10**6:
-            raise ConfigError("", f"the step in the window must be at least 1 ms, is {format_duration(step)}")
+            raise ConfigError("step", f"must be at least 1 ms in a window, is {format_duration(step)}")
         shortest, clause = shortest_clause_time(self._settings)
         if step / 1e9 > shortest / 2.0:
             raise ConfigError(
-                "",
+                "step",
                 f"a step of {format_duration(step)} is too coarse to judge {clause}, {shortest:g} s: at least two "
                 "steps must fit into the shortest time that decides a clause",
                 f"Use a step of at most {shortest / 2.0:.3g} s in the window.",
@@ -360,13 +367,12 @@ class WindowFeeder(Federate):
         self._model = Model(self._plan, self._settings, loads, seed=seed, tolerance=config.tolerance)
 
     def next_time(self, time: Time) -> Time | None:
-        """Each base step in the window, multiples of `day_step` outside, and both ends of the window."""
+        """Each coupling step in the window and its end, multiples of `day_step` outside."""
         config = self.config
-        closes = config.opens + config.lasts
-        if config.opens <= time < closes:
-            return (time // self.context.step + 1) * self.context.step
+        if config.at <= time < config.at + config.duration:
+            return time + self._step
         following = (time // config.day_step + 1) * config.day_step
-        return min(following, config.opens) if config.lasts and time < config.opens else following
+        return min(following, config.at) if config.duration and time < config.at else following
 
     def solve(self, time: Time, inputs: Exchange) -> Exchange:
         """Let DER and air conditioners come to `time`, and solve the voltages. Raises SolverError at a collapse."""
@@ -399,7 +405,7 @@ class WindowFeeder(Federate):
 
     def _come_to(self, time: Time, model: Model, values: Mapping[str, Array]) -> None:
         config = self.config
-        inside = config.lasts > 0 and config.opens <= time <= config.opens + config.lasts
+        inside = config.at <= time < config.at + config.duration
         model.hold_homes(inside)
         if self._accepted is not None:
             model.advance((time - self._accepted) / 1e9)

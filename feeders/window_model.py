@@ -43,6 +43,7 @@ CAUSES = (
     "momentary_cessation",
     "cease_to_energize",
     "entering_service",
+    "limited",  # in service, but ramping back, at a limit of current or power, or following droop or volt-watt
     "ac_stall",
     "ac_thermal_trip",
     "load_trip",
@@ -50,6 +51,12 @@ CAUSES = (
 #: 1.2 % + j1.5 % is usual for residential transformers, as in the feeder of the day (assumed).
 SERVICE_IMPEDANCE = 0.012 + 0.015j
 _MOST_PASSES = 40  #: of evaluating motors and inverters at the voltages found
+#: Index into CAUSES of what a DER in service does not give, by its mode
+_CAUSE_OF_MODE = np.full(len(Mode), CAUSES.index("limited"), np.intp)
+_CAUSE_OF_MODE[Mode.MOMENTARY_CESSATION] = CAUSES.index("momentary_cessation")
+_CAUSE_OF_MODE[Mode.CEASE_TO_ENERGIZE] = CAUSES.index("cease_to_energize")
+_CAUSE_OF_MODE[Mode.ENTERING_SERVICE] = CAUSES.index("entering_service")
+_SOME_POWER = 1e-3  #: [pu of rating] of missing power from which a DER that is limited counts
 _PHASOR = np.exp(-2j * np.pi / 3.0 * np.arange(3))  #: nominal of A, B, C
 _DELTA_PHASOR = _PHASOR - np.roll(_PHASOR, -1)
 
@@ -216,6 +223,7 @@ class WindowFeeder:
         self.settings = settings
         self.fleet = None if settings is None else DerFleet(settings, seed)
         self.rating: Floats = np.zeros(0) if settings is None else settings["rating_kVA"] / 1e3  #: (der,) [MVA]
+        self._permissive_ceases = np.zeros(0, bool) if settings is None else settings.flags["RT_permissive_ceases"]
         self._current_limit: Floats = np.zeros(0) if settings is None else settings["I_max_pu"]
         self.spot_cooling = AirConditioners(len(plan.load_port), self.loads.stall)
         self.home_cooling = AirConditioners(plan.homes, self.loads.stall)
@@ -425,19 +433,15 @@ class WindowFeeder:
     def _lost(self, drive: Drive, active: Floats) -> tuple[Floats, NDArray[np.int64]]:
         """(causes,) power [MW] and how many lose it."""
         lost, count = np.zeros(len(CAUSES)), np.zeros(len(CAUSES), np.int64)
-        if self._output is not None and self._output.mode.any():
-            mode, element = self._output.mode, self._element()
+        if self.settings is not None:
+            mode, element = self._mode(), self._element()
             missing = np.maximum(np.clip(drive.available, 0.0, 1.0) - active, 0.0) * self.rating
-            cause = np.where(element >= 0, element, -1)
-            for code, name in (
-                (Mode.MOMENTARY_CESSATION, "momentary_cessation"),
-                (Mode.CEASE_TO_ENERGIZE, "cease_to_energize"),
-                (Mode.ENTERING_SERVICE, "entering_service"),
-            ):
-                cause[(mode == code) & (cause < 0)] = CAUSES.index(name)
-            some = cause >= 0
-            lost += np.bincount(cause[some], missing[some], len(CAUSES))
-            count += np.bincount(cause[some], minlength=len(CAUSES))
+            cause = _CAUSE_OF_MODE[mode]
+            cause[(mode == Mode.PERMISSIVE) & self._permissive_ceases] = CAUSES.index("cease_to_energize")
+            cause = np.where(element >= 0, element, cause)
+            concerned = (cause != CAUSES.index("limited")) | (missing > _SOME_POWER * self.rating)
+            lost += np.bincount(cause, missing, len(CAUSES))
+            count += np.bincount(cause[concerned], minlength=len(CAUSES))
         plan = self.plan
         tripped = plan.load_power.real * drive.load_scale * (1.0 - drive.load_available)
         cut_off = np.concatenate([tripped, (drive.home_power.real + drive.home_cooling) * (1.0 - drive.home_available)])
