@@ -14,7 +14,7 @@ from feeders.ev_sessions import home_sessions
 from feeders.glm import Clock
 from feeders.homes import HomeDistributions, Homes, HomesError, plug_power
 from feeders.neighbourhood import HomeDays
-from solvers.ev_charging import ChargingPopulation, draw_chargers
+from solvers.ev_charging import RANKS, ChargingPopulation, draw_chargers, stratified
 
 #: Where the parameter files are that come with the project.
 CALIBRATED = Path(__file__).parent / "tables" / "calibrated"
@@ -60,6 +60,11 @@ def charging_population(file: Parameters) -> ChargingPopulation:
     if missing:
         raise HomesError(f"'{file.name}' lacks {', '.join(missing)}; run `cosim calibrate` again")
     values = {name: np.asarray(file.value(name), dtype=np.float64) for name in names}
+    for name in ("parking", "energy"):
+        try:
+            values[name] = values[name].reshape(2, -1, len(RANKS))
+        except ValueError:
+            raise HomesError(f"'{file.name}': {name} must have rows of {len(RANKS)} quantiles") from None
     return ChargingPopulation(**{name: float(v) if v.ndim == 0 else v for name, v in values.items()})  # type: ignore[arg-type]
 
 
@@ -85,7 +90,7 @@ def drawn_days(
         )
     owners = np.flatnonzero(homes.ev_power > 0)
     if charging is not None and len(owners):
-        chargers = draw_chargers(charging, generator("chargers").random((len(homes), 3))[owners])
+        chargers = draw_chargers(charging, stratified(len(owners), generator("chargers")))
         power = np.zeros(len(homes))
         power[owners] = chargers.power
         homes = replace(homes, ev_power=power)

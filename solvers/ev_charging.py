@@ -70,7 +70,7 @@ class ChargingPopulation:
     arrival: Floats  #: (2, 24) share of the sessions that begin in each hour [1]
     parking: Floats  #: (2, blocks, ranks) quantiles of the parking time [h]
     energy: Floats  #: (2, classes, ranks) quantiles of the energy [kWh]
-    power: Floats  #: (11,) quantiles over chargers of the charging power [kW]
+    power: Floats  #: (11,) quantiles over chargers of the charging power, by their sessions [kW]
     own: float  #: correlation of the energy's rank between sessions of one charger [1]
 
 
@@ -160,15 +160,18 @@ def _own_correlation(charger: Ints, rank: Floats) -> float:
 
 
 def _charging_power(sessions: Sessions, longest: float = 3.0) -> Floats:
-    """(chargers,) the highest mean power of a charger's sessions of half an hour to `longest` [h], 99th percentile."""
+    """(sessions,) the power of each session's charger, so that one that is much in use counts more.
+
+    The 99th percentile of the mean power of a charger's sessions of half an hour to `longest` [h].
+    """
     rate = sessions.energy / np.maximum(sessions.parking, 1e-9)
     fast = (sessions.parking >= 0.5) & (sessions.parking <= longest)
     found = [
-        float(np.quantile(rate[fast & (sessions.charger == k)], 0.99))
+        np.full((own := sessions.charger == k).sum(), np.quantile(rate[fast & own], 0.99))
         for k in np.unique(sessions.charger)
         if (fast & (sessions.charger == k)).sum() >= 5
     ]
-    power: Floats = np.clip(np.array(found or [7.2]), 2.3, 22.0)
+    power: Floats = np.clip(np.concatenate(found) if found else np.array([7.2]), 2.3, 22.0)
     return power
 
 
@@ -205,12 +208,22 @@ class Chargers:
 
 def draw_chargers(population: ChargingPopulation, uniform: Floats) -> Chargers:
     """Chargers from (chargers, 3) uniform numbers."""
-    score = np.array([NormalDist().inv_cdf(u) for u in np.clip(uniform[:, 2], 1e-9, 1 - 1e-9).tolist()])
+    from scipy.special import ndtri
+
     return Chargers(
         use=np.interp(uniform[:, 0], USER_RANKS, population.use),
         power=np.interp(uniform[:, 1], USER_RANKS, population.power),
-        score=score,
+        score=ndtri(np.clip(uniform[:, 2], 1e-9, 1 - 1e-9)),
     )
+
+
+def stratified(count: int, generator: np.random.Generator) -> Floats:
+    """(count, 3) uniform numbers, one in each of `count` equal parts (a Latin hypercube): tens of chargers then have
+    the population's share of those that are much in use.
+    """
+    order = generator.permuted(np.tile(np.arange(count)[:, None], (1, 3)), axis=0)
+    numbers: Floats = (order + generator.random((count, 3))) / count
+    return numbers
 
 
 def draw_sessions(

@@ -27,6 +27,7 @@ from solvers.ev_charging import (
     draw_sessions,
     fit_population,
     ks_distance,
+    stratified,
 )
 
 Floats = NDArray[np.float64]
@@ -39,8 +40,7 @@ MEANING = {
     "weekend_use": ("1", "the same chance at the weekend, as a factor"),
     "again": ("1", "chance of another session on a day with one"),
     "arrival": ("1", "share of the sessions in each hour; weekday, weekend"),
-    "power": ("kW", "quantiles over chargers of the charging power"),
-    "between": ("1", "correlation over chargers of the ranks of use, power and energy"),
+    "power": ("kW", "quantiles over chargers of the charging power, each as often as it has sessions"),
     "own": ("1", "correlation of the energy's rank between sessions of one charger"),
 }
 TABLES = ("parking", "energy")
@@ -68,7 +68,7 @@ class EvCharging(Target):
 
         kind_of_user: str = ""
         """Only sessions of this kind; none: all."""
-        repeats: int = Field(default=12, ge=5, le=500)
+        repeats: int = Field(default=30, ge=5, le=500)
         """Populations of chargers that are drawn for the mean daily peak and the bands."""
 
     config: EvCharging.Config
@@ -175,7 +175,7 @@ def _from(sessions: Sessions, first: int) -> Sessions:
 
 def _draw(population: ChargingPopulation, count: int, days: int, rng: np.random.Generator) -> tuple[Sessions, Floats]:
     """Sessions of `count` chargers over `days` after four weeks ahead, and the chargers' power."""
-    chargers = draw_chargers(population, rng.random((count, 3)))
+    chargers = draw_chargers(population, stratified(count, rng))
     drawn = draw_sessions(population, chargers, np.arange(-28, days), rng)
     return drawn, chargers.power
 
@@ -232,7 +232,7 @@ def _other_chargers(data: _Recorded, repeats: int, rng: np.random.Generator) -> 
 
     chosen = np.arange(count) % 4 == 1
     value = distances(chosen, drawn=True)
-    random = np.array([distances(rng.permutation(chosen), drawn=False) for _ in range(10 * repeats)])
+    random = np.array([distances(rng.permutation(chosen), drawn=False) for _ in range(200)])
     band = np.quantile(random, 0.95, axis=0)
     return [
         Score(
