@@ -55,7 +55,7 @@ class Cluster:
 
     def left(self) -> list[Any]:
         """What runs have left on the workers: processes and scratch folders."""
-        return [*self.hosts().values(), *self.folder.rglob("cosim-*")]
+        return [*self.hosts().values(), *self.folder.glob("dask-scratch-space/*/cosim-*")]
 
 
 @pytest.fixture(scope="module")
