@@ -128,9 +128,8 @@ def thermal_step(homes: ThermalHomes, hours: float) -> ThermalStep:
     c = homes.coupling / homes.mass
     d = -homes.coupling / homes.mass
     mean, half = (a + d) / 2, np.sqrt((a - d) ** 2 / 4 + b * c)  # b, c > 0: two real eigenvalues
-    grow = np.exp(mean * hours)
-    even = grow * np.cosh(half * hours)
-    odd = grow * np.sinh(half * hours) / half
+    slow, fast = np.exp((mean + half) * hours), np.exp((mean - half) * hours)
+    even, odd = (slow + fast) / 2, (slow - fast) / (2 * half)
     return ThermalStep(even + odd * (a - mean), odd * b, odd * c, even + odd * (d - mean))
 
 
