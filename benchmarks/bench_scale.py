@@ -31,7 +31,7 @@ CORES = (2, 100, 10_000)
 #: Scenario, the two durations [h] from which start-up and step are told apart, and the day for which a run stands.
 RUNS = (
     ("heat_wave_neighbourhood", 1, 4),
-    ("region", 0.5, 2),
+    ("region", 2, 8),
     ("interconnection", 1, 6),
 )
 CASES = ("case39", "case_ACTIVSg2000", "case_ACTIVSg10k", "case_SyntheticUSA")
