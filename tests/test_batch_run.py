@@ -44,7 +44,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     import dask
     from distributed import LocalCluster
 
-    with dask.config.set({"distributed.scheduler.allowed-failures": 3, "distributed.worker.profile.enabled": False}):
+    settings = {
+        "distributed.scheduler.allowed-failures": 3,
+        "distributed.worker.profile.enabled": False,
+        "distributed.deploy.lost-worker-timeout": "600 s",  # of killed workers, on a busy machine
+    }
+    with dask.config.set(settings):
         found = LocalCluster(
             n_workers=2,
             threads_per_worker=1,
@@ -148,7 +153,7 @@ def test_two_hundred_runs_with_ten_workers_killed(execute: Callable[..., Ended],
 def test_a_run_that_kills_its_worker_is_given_up_alone(execute: Callable[..., Ended], tmp_path: Path) -> None:
     """The others go on, even though they stood in line at the workers that were lost."""
     vary = [{"list": [{"seed": number, "federates[bad].model.kills": number == 2} for number in range(1, 6)]}]
-    plan = plan_of(tmp_path, small_scenario("10 min", kind="worker_killer.py"), vary, retries=1)
+    plan = plan_of(tmp_path, small_scenario("600 s", kind="worker_killer.py"), vary, retries=1)
     ended = execute(plan, tmp_path / "out")
     assert [row.outcome for row in ended.rows] == ["good", "lost", "good", "good", "good"]
     assert ended.rows[1].error.startswith("its worker was lost each of the 2 times it ran")
@@ -161,7 +166,7 @@ def test_only_what_has_changed_runs_again(execute: Callable[..., Ended], tmp_pat
 
     def plan(gain: str, fault: str) -> Plan:
         vary = [{"list": [{"seed": 1, FAULT: "none"}, {"seed": 2, FAULT: fault}, {"seed": 3, FAULT: "none"}]}]
-        return plan_of(tmp_path, small_scenario("10 min", interval=gain), vary)
+        return plan_of(tmp_path, small_scenario("600 s", interval=gain), vary)
 
     first = execute(plan("60 s", "raise"), tmp_path / "first", cache=cache)  # it would fail after 20 minutes
     assert sorted(started(tmp_path / "first")) == ["0001", "0002", "0003"]

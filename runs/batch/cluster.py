@@ -31,6 +31,7 @@ _SETTINGS = {
     "distributed.worker.profile.enabled": False,
     "distributed.admin.system-monitor.gil.enabled": False,
     "distributed.scheduler.allowed-failures": 1000,
+    "distributed.deploy.lost-worker-timeout": "600 s",  # a killed worker starts again, if slowly on a busy machine
 }
 
 #: A worker in one of these states takes part no more.
@@ -44,18 +45,18 @@ class Cluster:
     client: Any  #: `distributed.Client`, whose methods are mostly untyped
     address: str  #: of the scheduler
     dashboard: str  #: its address in a browser, "" if it has none
-    own: bool  #: it ends with the batch
+    local: Any = None  #: the cluster itself, where it is of our own: it ends with the batch
+    workers: int = 0  #: how many it shall have
 
     @property
     def lost(self) -> bool:
         """Whether the scheduler can no longer be reached."""
         return str(self.client.status) != "running"
 
-    @property
-    def threads(self) -> int:
-        """How many runs can go on at once, as far as is known."""
-        workers = self.client.scheduler_info(n_workers=-1)["workers"]
-        return sum(worker["nthreads"] for worker in workers.values())
+    def keep_up(self) -> None:
+        """Have Dask replace workers that it has given up, as it does on a busy machine where one starts slowly."""
+        if self.local is not None and len(self.local.workers) < self.workers:
+            self.local.scale(self.workers)
 
 
 @contextmanager
@@ -86,7 +87,8 @@ def connect(scheduler: str | None, workers: int, scratch: Path, kinds: tuple[str
         if scheduler is None:
             cluster.scale(workers)
         try:
-            yield Cluster(client, str(client.scheduler.address), client.dashboard_link or "", scheduler is None)
+            address, dashboard = str(client.scheduler.address), client.dashboard_link or ""
+            yield Cluster(client, address, dashboard, cluster if scheduler is None else None, workers)
         finally:
             if scheduler is not None and str(client.status) == "running":
                 with contextlib.suppress(Exception):

@@ -37,6 +37,7 @@ LOCK = ".lock"
 DASK = "dask"  #: the subfolder of `.work` that the workers on this machine use
 LOOK = 0.25  #: [s] between two looks at the scheduler and the progress
 WAIT_FOR_END = 10.0  #: [s] for runs on other machines to end once nobody wants them
+VISIBLE = 30.0  #: [s] for a row from another machine, where the shared disk does not show it yet
 AGAIN = 5  #: how often a task is submitted beyond its retries when Dask gives it up
 
 
@@ -305,6 +306,7 @@ class _OnDask:
             item = None
         if self.cluster.lost:
             raise self._lost()
+        self.cluster.keep_up()
         if isinstance(item, dict):
             self.batch.hear(item)
         elif item in self._futures:
@@ -331,7 +333,9 @@ class _OnDask:
         from distributed.comm.core import CommClosedError
 
         try:
-            row: Row = future.result()
+            row = self._written(variant) if future.status == "finished" else None
+            if row is None:
+                row = future.result(timeout=VISIBLE)
         except KilledWorker:
             return None
         except (CancelledError, CommClosedError, TimeoutError):
@@ -347,6 +351,11 @@ class _OnDask:
                 "then add --resume to go on"
             ) from error
         return row
+
+    def _written(self, variant: Variant) -> Row | None:
+        """The row on disk: whether its worker still lives does not matter to it."""
+        row = finished_row(run_folder(self.batch.folder, variant.run))
+        return row if row is not None and row.key == variant.key else None
 
     def _lost(self) -> MachineError:
         state = self.batch.state
