@@ -132,6 +132,27 @@ def der() -> list[str]:
     ]
 
 
+def batch() -> list[str]:
+    """What a batch on Dask costs beside its runs."""
+    found = _script("benchmarks.bench_batch")
+    return [
+        "## Batches",
+        "",
+        "A day of the 39-bus grid with its dispatch, which computes in one process, and 200 runs of next to nothing.",
+        "",
+        "| | |",
+        "| --- | --- |",
+        f"| 2 workers against 1 | **{found['speed_up']:.2f}** |",
+        f"| 2 processes that only count against 1, on this machine | {found['speed_up_of_the_machine']:.2f} |",
+        f"| a plain pool of 2 processes against 2 workers | {found['against_pool']:.2f} |",
+        f"| from a run's call to its first step [s] | {found['start_to_first_step_s']:.2f} |",
+        f"| all of a run beside its simulation [s] | {found['beside_simulation_s']:.2f} |",
+        f"| memory of a worker after 40 and after 198 runs [MB] | {found['worker_MB_early']:.0f}, "
+        f"{found['worker_MB_late']:.0f} |",
+        "",
+    ]
+
+
 def _script(module: str, *arguments: str) -> dict[str, Any]:
     """The figures that another benchmark prints as JSON; missing its bound is said by itself."""
     done = subprocess.run(
@@ -151,7 +172,7 @@ def main() -> None:
         f"Written by `make bench` on {machine}. Figures move with the machine and its load; compare ratios.",
         "",
     ]
-    for part in (day, homes, dispatch, der):
+    for part in (day, homes, dispatch, der, batch):
         lines += part()
     PAGE.write_text("\n".join(lines).rstrip() + "\n")
     print(f"written: {PAGE.relative_to(ROOT)}")
