@@ -264,6 +264,16 @@ def test_parts_add_up_and_voltage_counts() -> None:
         _steps(SMALL, {0: {"head_voltage": 0.1 + 0j}}, 1)
 
 
+def test_settings_that_both_feeders_have_mean_the_same() -> None:
+    detailed, own = (federate_class(kind).Config for kind in ("gridlabd_feeder", "equivalent_feeder"))
+    pairs = [(detailed.model_fields, own.model_fields)]
+    pairs.append((detailed().homes.__class__.model_fields, own().homes.__class__.model_fields))
+    for theirs, ours in pairs:
+        for name in set(theirs) & set(ours) - {"homes"}:
+            assert theirs[name].default == ours[name].default, name
+            assert theirs[name].annotation == ours[name].annotation, name
+
+
 def test_parameters_of_another_feeder_are_refused() -> None:
     with pytest.raises(ConfigError, match="was fitted to the feeder ieee123, this is ieee13"):
         _federate("equivalent_feeder", {"feeder": "ieee13"})

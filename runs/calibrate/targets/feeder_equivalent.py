@@ -120,6 +120,10 @@ class FeederEquivalent(Target):
                 scenario = cosim.load(path)
                 if [feeder.model.kind for feeder in scenario.feeders] != [DETAILED]:
                     faults.append(Fault(place, f"must have one feeder of kind {DETAILED}.", "Change the scenario."))
+                for name in ("population", "ev_population"):
+                    if any(name in feeder.model.settings.get("homes", {}) for feeder in scenario.feeders):
+                        problem = f"its homes are drawn with `{name}`, which the equivalent does not know."
+                        faults.append(Fault(place, problem, "Leave it out."))
                 if field == "held_out" and any(_overlap(scenario, cosim.load(other)) for other in self.config.fit):
                     problem = "its days and homes are among those that are fitted to."
                     faults.append(Fault(place, problem, "Give it other days or another seed."))
