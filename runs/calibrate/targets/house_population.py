@@ -206,7 +206,7 @@ def _join(tables: Mapping[str, Table]) -> _Data:
     homes = np.full((len(utc), matrix.shape[1]), np.nan)
     _, here, there = np.intersect1d(utc, loads.utc, return_indices=True)
     homes[here] = matrix[there]
-    wall = utc + _shift(loads)
+    wall = (utc + _shift(loads)).astype("datetime64[s]")
     given = [np.full(len(utc), np.nan) for _ in range(3)]
     _, here, there = np.intersect1d(utc, weather.utc, return_indices=True)
     for values, name in zip(given, ("coast", "inland", "humidity"), strict=True):
