@@ -61,10 +61,11 @@ def calibrate(
     if not isinstance(file, CalibrationFile):
         file = load_calibration(file)
     folder = Path(out) if out is not None else RESULTS_FOLDER / f"calibration_{file.name}"
+    _refuse_foreign(folder, overwrite=overwrite, resume=resume)
     progress("reading and checking the data")
     target, task = _checked(file, folder, workers, resume, progress)
     tables = task.tables
-    _prepare(folder, overwrite=overwrite, resume=resume)
+    _prepare(folder)
     outcome = target.calibrate(task)
     notices = _notices(file, tables)
     parameters = ParameterFile(
@@ -128,14 +129,18 @@ def _notices(file: CalibrationFile, tables: Mapping[str, Table]) -> list[str]:
     ]
 
 
-def _prepare(folder: Path, *, overwrite: bool, resume: bool) -> None:
-    """The folder, new or of an earlier calibration. Raises MachineError."""
+def _refuse_foreign(folder: Path, *, overwrite: bool, resume: bool) -> None:
+    """Raise MachineError if the folder holds something that must not be written over."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not resume:
         ours = folder.is_dir() and (folder / MANIFEST).is_file()
         if not (overwrite and ours):
             what = "is not an earlier calibration's folder" if overwrite else "exists and is not empty"
             remedy = "" if overwrite else ", or add --overwrite or --resume"
             raise MachineError(f"{folder} {what}; choose another with --out{remedy}")
+
+
+def _prepare(folder: Path) -> None:
+    """Make the folder. Raises MachineError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # said before the fit, so that a killed calibration's folder is known as one

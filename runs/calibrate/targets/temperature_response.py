@@ -75,7 +75,7 @@ class TemperatureResponse(Target):
             (
                 Need("load", "MW", 0.0, 2e6, many=True, daily="load"),
                 Need("temperature", "degC", -70.0, 60.0, daily="temperature"),
-                Need("holiday", "1", 0.0, 1.0, required=False),
+                Need("holiday", "1", 0.0, 1.0, required=False, may_be_constant=True),
                 Need("sun", "W/m2", 0.0, 1500.0, required=False, daily="sun"),
             )
         ),
@@ -376,11 +376,16 @@ class TemperatureResponse(Target):
 
 
 def _coefficients(one: Fit) -> Iterator[tuple[str, Parameter]]:
-    """The coefficients of ln of the load, by term."""
-    deviations = np.sqrt(np.maximum(np.diag(one.covariance), 0.0))
+    """The coefficients of ln of the load, by term; each interval is that of the distance from the term's mean.
+
+    Constants can move between the terms without any change of the load, so that alone no coefficient is determined.
+    """
     yield "mean", Parameter(value=_round(one.mean), note="Of ln of the load in MW.")
     for term in one.terms:
-        values, spread = one.coefficients[term.columns], Z95 * deviations[term.columns]
+        values = one.coefficients[term.columns]
+        centre = np.eye(len(values)) - (1 / len(values) if len(values) > 1 else 0.0)
+        own = centre @ one.covariance[term.columns, term.columns] @ centre
+        spread = Z95 * np.sqrt(np.maximum(np.diag(own), 0.0))
         effective = float(np.trace(one.information[term.columns, term.columns]))
         count = len(values)
         yield (
