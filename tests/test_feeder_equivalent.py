@@ -294,6 +294,22 @@ def test_the_shipped_parameters_state_their_error() -> None:
     assert "CV(RMSE)" in SHIPPED.headline
 
 
+def test_the_page_says_what_the_parameters_state() -> None:
+    page = (ROOT / "docs" / "scaling.md").read_text()
+    unseen = [score for score in SHIPPED.provenance.scores if score.part != "fit"]
+    said = {score.quantity: score.value for score in unseen if score.score in ("CV(RMSE)", "RMSE", "error")}
+    for quantity, words in (
+        ("active power at the head, hourly", "| active power, CV(RMSE) | {:.2f} % ("),
+        ("active power at the head, hourly, with other homes of the same distributions", "drawn anew | {:.1f} % |"),
+        ("power of air conditioners, hourly", "alone, CV(RMSE) | {:.1f} % |"),
+        ("reactive power at the head, hourly, of the mean apparent power", "mean apparent power | {:.1f} % |"),
+        ("energy shed", "trip sheds | {:.1f} % |"),
+        ("rebound", "returns after it | {:.1f} % |"),
+        ("rebound peak, mean of 15 min", "what returns | {:.0f} % |"),
+    ):
+        assert words.format(said[quantity]) in page, quantity
+
+
 def test_a_held_out_scenario_of_the_fit_is_refused(tmp_path: Path) -> None:
     folder = ROOT / "runs" / "calibrations" / "feeder_equivalent"
     path = tmp_path / "leak.yaml"
