@@ -49,6 +49,7 @@ def calibrate(
     overwrite: bool = False,
     resume: bool = False,
     workers: int = 1,
+    scheduler: str | None = None,
     report: bool = True,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Calibration:
@@ -63,7 +64,7 @@ def calibrate(
     folder = Path(out) if out is not None else RESULTS_FOLDER / f"calibration_{file.name}"
     _refuse_foreign(folder, overwrite=overwrite, resume=resume)
     progress("reading and checking the data")
-    target, task = _checked(file, folder, workers, resume, progress)
+    target, task = _checked(file, folder, workers, scheduler, resume, progress)
     tables = task.tables
     _prepare(folder)
     outcome = target.calibrate(task)
@@ -104,17 +105,22 @@ def check(file: CalibrationFile | str | Path) -> tuple[Mapping[str, Table], list
     """
     if not isinstance(file, CalibrationFile):
         file = load_calibration(file)
-    _, task = _checked(file, RESULTS_FOLDER, 1, False, lambda text: None)
+    _, task = _checked(file, RESULTS_FOLDER, 1, None, False, lambda text: None)
     return task.tables, _notices(file, task.tables)
 
 
 def _checked(
-    file: CalibrationFile, folder: Path, workers: int, resume: bool, progress: Callable[[str], None]
+    file: CalibrationFile,
+    folder: Path,
+    workers: int,
+    scheduler: str | None,
+    resume: bool,
+    progress: Callable[[str], None],
 ) -> tuple[Target, Task]:
     """The target and what it is given, checked. Raises ScenarioError."""
     kind = target_class(file.target.kind)
     target = kind(kind.Config.model_validate(file.target.settings, context={"folder": file.folder}))
-    task = Task(file, read_tables(file, kind.needs), folder, workers, resume, progress)
+    task = Task(file, read_tables(file, target.reads(file)), folder, workers, scheduler, resume, progress)
     faults = list(target.check(task))
     if faults:
         raise ScenarioError(faults)

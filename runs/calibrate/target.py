@@ -91,7 +91,8 @@ class Task:
     file: CalibrationFile
     tables: Mapping[str, Table]  #: the data, by name
     folder: Path  #: for checkpoints; kept from one call to the next where the user resumes
-    workers: int = 1
+    workers: int = 1  #: on this machine, without a scheduler
+    scheduler: str | None = None  #: the address of a Dask scheduler on which simulations run
     resume: bool = False
     progress: Callable[[str], None] = lambda text: None  #: say what goes on, in a few words
 
@@ -133,6 +134,10 @@ class Target(ABC):
 
     def __init__(self, config: Any) -> None:
         self.config = config
+
+    def reads(self, file: CalibrationFile) -> Sequence[Needs]:
+        """The data that it needs; a target whose settings decide on that says it here. Raises ScenarioError."""
+        return self.needs
 
     def check(self, task: Task) -> Sequence[Fault]:
         """What is wrong with data or settings beyond what was checked already; called before the fit starts."""
