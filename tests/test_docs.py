@@ -46,7 +46,7 @@ def commands(page: Path) -> list[list[str]]:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("page", ["add_a_federate.md", "tutorial.md"])
+@pytest.mark.parametrize("page", ["add_a_federate.md", "calibrate.md", "tutorial.md"])
 def test_tutorials_run(page: str, tmp_path: Path) -> None:
     for name in ("docs", "runs"):
         (tmp_path / name).symlink_to(ROOT / name)

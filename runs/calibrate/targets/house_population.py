@@ -95,6 +95,8 @@ class HousePopulation(Target):
 
     def check(self, task: Task) -> Sequence[Fault]:
         """A split is needed, and weather for all days of it."""
+        if task.file.parameters:
+            return [Fault("parameters", "bounds are not taken by this target.", "Leave them out.")]
         if task.file.split is None:
             return [Fault("calibration", "has no split.", "Say what is fitted and what is held out.")]
         data = _join(task.tables)

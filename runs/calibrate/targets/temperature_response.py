@@ -96,6 +96,8 @@ class TemperatureResponse(Target):
         """Penalties on bends over temperature to choose between, in rows of half an hour."""
         season_smoothness: tuple[float, ...] = (0.3, 3.0, 30.0)
         """Likewise over the year."""
+        season: int = Field(default=10, ge=4, le=52)
+        """Smooth functions over the year; their smoothness is chosen besides."""
         holidays: tuple[date, ...] = ()
         """Days that count as Sundays, besides those of the data's column holiday."""
         periods: dict[str, tuple[Period, ...]] = Field(default_factory=dict)
@@ -246,6 +248,7 @@ class TemperatureResponse(Target):
             structure = Structure(
                 lags=lags,
                 ranges=tuple(_edges(hours) for hours in lags),
+                season=config.season,
                 periods=tuple(config.periods),
                 turn_of_year=config.turn_of_year,
                 trend=bool(span > LEAST_TREND),
