@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -279,7 +281,7 @@ def test_a_population_is_found_again_from_what_its_homes_drew(tmp_path: Path) ->
         assert np.asarray(interval[0]) <= known[name] <= np.asarray(interval[1]), name
 
 
-def _written(folder: Path, name: str, columns: dict[str, object]) -> CalibrationFile:
+def _written(folder: Path, name: str, columns: Mapping[str, Any]) -> CalibrationFile:
     """The calibration of made-up homes, with their loads."""
     pd.DataFrame(columns).to_csv(folder / name, index=False)
     homes = "\n".join(f"      home{k:02d}: {{column: h{k}, unit: kWh}}" for k in range(40))
