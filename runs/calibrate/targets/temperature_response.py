@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from itertools import product
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from cosim.calibrated import Parameter, Score
-from cosim.errors import Fault
+from cosim.errors import ContractError, Fault
 from cosim.settings import Settings
 from feeders.load_model import LoadCalendar, drivers
 from runs.calibrate.series import Scale, parts_of, score_series, series_figures
@@ -96,8 +97,8 @@ class TemperatureResponse(Target):
         """Penalties on bends over temperature to choose between, in rows of half an hour."""
         season_smoothness: tuple[float, ...] = (0.3, 3.0, 30.0)
         """Likewise over the year."""
-        season: int = Field(default=10, ge=4, le=52)
-        """Smooth functions over the year; their smoothness is chosen besides."""
+        season: tuple[Annotated[int, Field(ge=4, le=52)], ...] = (10,)
+        """Numbers of smooth functions over the year to choose between; their smoothness is chosen besides."""
         holidays: tuple[date, ...] = ()
         """Days that count as Sundays, besides those of the data's column holiday."""
         periods: dict[str, tuple[Period, ...]] = Field(default_factory=dict)
@@ -149,7 +150,8 @@ class TemperatureResponse(Target):
         models: dict[str, Any] = {}
         terms: dict[str, list[str]] = {}
         main = task.file.split
-        assert main is not None  # `check` refuses a file without
+        if main is None:
+            raise ContractError("a calibration without a split must not pass the check")
         calendar = self._calendar(task, table, main)
         for label, split in [("", main), *((f"{name}: ", s) for name, s in task.file.further_splits.items())]:
             fitted = self._fit_all(task, table, split, names, calendar)
@@ -243,18 +245,18 @@ class TemperatureResponse(Target):
             for season in config.season_smoothness
         ]
         trials: dict[str, list[Trial]] = {name: [] for name in names}
-        known: dict[tuple[float, ...], tuple[Structure, Any]] = {}
-        for lags in config.lags:
+        known: dict[Structure, Any] = {}
+        for lags, season in product(config.lags, config.season):
             structure = Structure(
                 lags=lags,
                 ranges=tuple(_edges(hours) for hours in lags),
-                season=config.season,
+                season=season,
                 periods=tuple(config.periods),
                 turn_of_year=config.turn_of_year,
                 trend=bool(span > LEAST_TREND),
             )
             driven = drivers(structure, calendar, table.wall, temperature, step)
-            known[lags] = (structure, driven)
+            known[structure] = driven
             task.progress(f"cross-validation, lags {', '.join(f'{hours:g}' for hours in lags)} h")
             loads = np.stack([table.columns[name] for name in names], axis=1)
             found_trials = cross_validate(
@@ -265,7 +267,7 @@ class TemperatureResponse(Target):
         found = {}
         for name in names:
             best = min(trials[name], key=lambda trial: trial.error).choice
-            structure, driven = known[best.lags]
+            structure, driven = best.structure, known[best.structure]
             task.progress(f"{_short(name)}: fit")
             one = fit(
                 structure,
@@ -344,10 +346,8 @@ class TemperatureResponse(Target):
             edge = np.quantile(temperature[then], share)
             then &= temperature >= edge if share > 0.5 else temperature <= edge
             own = driven.rows(then)
-            contrast = (
-                design(one.structure, replace(own, temperatures=own.temperatures + 1.0))[0]
-                - design(one.structure, own)[0]
-            ).mean(axis=0)
+            warmer = replace(own, temperatures=own.temperatures + 1.0)
+            contrast = (design(one.structure, warmer)[0] - design(one.structure, own)[0]).mean(axis=0)
             level = float(np.nanmean(table.columns[name][then]))
             note = f"MW for 1 K more, now and in the time before, in the {words}, {temperature[then].mean():.0f} degC."
             yield key, told(contrast, level, "MW/K", note)
@@ -405,12 +405,13 @@ def _coefficients(one: Fit) -> Iterator[tuple[str, Parameter]]:
 def _in_words(one: Fit, trials: Sequence[Trial]) -> str:
     """What cross-validation chose, and how much it matters."""
     errors = sorted(trial.error for trial in trials)
-    choice = Choice(one.structure.lags, one.memory, one.smoothness)
+    choice = Choice(one.structure, one.memory, one.smoothness)
     memory = ", ".join(f"{weight:g} of {days} d before" for days, weight in choice.memory.items()) or "none"
+    smooth, lags = choice.smoothness, ", ".join(f"{hours:g}" for hours in choice.structure.lags)
     return (
-        f"lags {', '.join(f'{hours:g}' for hours in choice.lags)} h; memory {memory}; smoothness over temperature "
-        f"{choice.smoothness.temperature:g}, over the year {choice.smoothness.season:g}; cross-validated CV(RMSE) "
-        f"{errors[0]:.2f} % (of {len(errors)} choices the worst {errors[-1]:.2f} %)"
+        f"lags {lags} h; memory {memory}; smoothness over temperature {smooth.temperature:g}, over the year "
+        f"{smooth.season:g} (of {choice.structure.season} functions); cross-validated CV(RMSE) {errors[0]:.2f} % "
+        f"(of {len(errors)} choices the worst {errors[-1]:.2f} %)"
     )
 
 
