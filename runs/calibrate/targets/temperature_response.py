@@ -327,7 +327,7 @@ class TemperatureResponse(Target):
 
         def told(contrast: Floats, scale: float, unit: str, note: str) -> Parameter:
             value = float(contrast @ one.coefficients) * scale
-            deviation = float(np.sqrt(max(contrast @ one.covariance @ contrast, 0.0))) * abs(scale)
+            deviation = float(np.sqrt(max(float(contrast @ one.covariance @ contrast), 0.0))) * abs(scale)
             weak = deviation > WEAK * abs(value)
             return Parameter(
                 value=_round(value),
