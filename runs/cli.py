@@ -175,15 +175,21 @@ def compare(
 
 @app.command()
 def report(
-    folder: RunFolder,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run or a batch.")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Where to write it; by default in the folder.")
     ] = None,
 ) -> None:
-    """Write a run's report.html (again)."""
+    """Write the report.html of a run or a batch (again)."""
     import cosim
+    from cosim.batch_folder import is_batch
     from runs.report import write_report
 
+    if is_batch(folder):
+        from runs.batch_report import write_batch_report
+
+        print(write_batch_report(cosim.open_batch(folder), out))
+        return
     print(write_report(cosim.open(folder), out))
 
 
