@@ -368,6 +368,7 @@ class Trial:
 
     choice: Choice
     error: float  #: CV(RMSE) on the left-out folds [%]
+    squares: Floats = field(default_factory=lambda: np.zeros(0))  #: (blocks) sums of squared errors [load's unit²]
 
 
 def cross_validate(
@@ -376,12 +377,15 @@ def cross_validate(
     loads: Floats,
     rows: Flags,
     folds: Integers,
+    blocks: Integers,
     memories: Sequence[Memory],
     smoothness: Sequence[Smoothness],
     rows_a_day: int,
     every: int = 1,
 ) -> list[list[Trial]]:
     """Blocked cross-validation within `rows` (n): each of the `folds` (n) predicted from the others.
+
+    `blocks` (n) number the stretches of days that the folds consist of; errors are summed for each.
 
     `loads` (n, m): the trials of each of the m loads, which share the drivers. All choices are compared on the same
     rows, those that the longest memory of all may use. `every`: of the rows only each such one counts. A memory that
@@ -402,6 +406,9 @@ def cross_validate(
     common = np.logical_and.reduce([own for _, own in usable])
     thin = np.zeros(len(log), np.bool_)
     thin[::every] = True
+    counted, block = np.unique(blocks[common & thin], return_inverse=True)
+    position = np.zeros(len(log), np.int64)
+    position[common & thin] = block
     mean = log[good].mean(axis=0)
     trials: list[list[Trial]] = [[] for _ in range(loads.shape[1])]
     for memory, own in usable:
@@ -417,17 +424,17 @@ def cross_validate(
         whole, moment = sum(grams), sum(moments)
         for smooth in smoothness:
             penalty = smooth.penalty(terms, rows_a_day / 24 / every)
-            squares, truths = np.zeros(loads.shape[1]), [np.zeros((0, loads.shape[1]))]
+            squares, truths = np.zeros((len(counted), loads.shape[1])), [np.zeros((0, loads.shape[1]))]
             for part, gram, own_moment in zip(parts, grams, moments, strict=True):
                 factor = cho_factor(whole - gram + penalty, overwrite_a=True, check_finite=False)
                 coefficients = cho_solve(factor, moment - own_moment, check_finite=False)
                 seen = part & common[chosen]
                 truth = loads[chosen[seen]]
                 guess = np.exp(log[chosen[seen]] - (y[seen] - x[seen] @ coefficients))
-                squares += np.sum((guess - truth) ** 2, axis=0)
+                np.add.at(squares, position[chosen[seen]], (guess - truth) ** 2)
                 truths.append(truth)
             judged = np.concatenate(truths)
-            errors = 100 * np.sqrt(squares / len(judged)) / judged.mean(axis=0)
-            for found, error in zip(trials, errors, strict=True):
-                found.append(Trial(Choice(structure, dict(memory), smooth), float(error)))
+            errors = 100 * np.sqrt(squares.sum(axis=0) / len(judged)) / judged.mean(axis=0)
+            for found, error, own_squares in zip(trials, errors, squares.T, strict=True):
+                found.append(Trial(Choice(structure, dict(memory), smooth), float(error), own_squares))
     return trials

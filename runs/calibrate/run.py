@@ -6,13 +6,13 @@ import json
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from cosim.calibrated import ParameterFile, Provenance, Score
-from cosim.errors import MachineError, ScenarioError
+from cosim.errors import Fault, MachineError, ScenarioError
 from runs.calibrate.data import missing_notices, read_tables, sources
 from runs.calibrate.file import CalibrationFile, load_calibration
 from runs.calibrate.target import Figure, Outcome, Table, Target, Task, target_class
@@ -68,6 +68,8 @@ def calibrate(
     tables = task.tables
     _prepare(folder)
     outcome = target.calibrate(task)
+    if objective := target.objective_of(file):
+        outcome = replace(outcome, facts={"Objective": objective, **outcome.facts})
     notices = _notices(file, tables)
     parameters = ParameterFile(
         name=file.name,
@@ -79,7 +81,7 @@ def calibrate(
             data=sources(file),
             fitted=outcome.fitted,
             held_out=outcome.held_out,
-            scores=tuple(outcome.scores),
+            scores=_held_against(file, type(target), outcome.scores),
             warnings=(*notices, *outcome.warnings),
             versions={"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
             seed=file.seed,
@@ -119,12 +121,35 @@ def _checked(
 ) -> tuple[Target, Task]:
     """The target and what it is given, checked. Raises ScenarioError."""
     kind = target_class(file.target.kind)
+    _refuse_unknown_choices(file, kind)
     target = kind(kind.Config.model_validate(file.target.settings, context={"folder": file.folder}))
     task = Task(file, read_tables(file, target.reads(file)), folder, workers, scheduler, resume, progress)
     faults = list(target.check(task))
     if faults:
         raise ScenarioError(faults)
     return target, task
+
+
+def _refuse_unknown_choices(file: CalibrationFile, kind: type[Target]) -> None:
+    """Raise ScenarioError if the file names an objective or a baseline that the target has not."""
+    faults = []
+    given = [(("objective",), file.objective, kind.objectives)] if file.objective is not None else []
+    given += [(("baselines", number), name, kind.baselines) for number, name in enumerate(file.baselines or ())]
+    for place, name, known in given:
+        if name not in known:
+            remedy = f"Use one of: {', '.join(known)}." if known else "Leave it out."
+            faults.append(Fault(file.document.place(place), f"'{name}' is unknown to {file.target.kind}.", remedy))
+    if faults:
+        raise ScenarioError(faults)
+
+
+def _held_against(file: CalibrationFile, kind: type[Target], scores: Sequence[Score]) -> tuple[Score, ...]:
+    """The scores beside the chosen baselines alone."""
+    left_out = set() if file.baselines is None else set(kind.baselines) - set(file.baselines)
+    return tuple(
+        score.model_copy(update={"baselines": {k: v for k, v in score.baselines.items() if k not in left_out}})
+        for score in scores
+    )
 
 
 def _notices(file: CalibrationFile, tables: Mapping[str, Table]) -> list[str]:

@@ -128,6 +128,8 @@ class Target(ABC):
     """Something that can be calibrated."""
 
     needs: ClassVar[Sequence[Needs]] = ()
+    objectives: ClassVar[Mapping[str, str]] = {}  #: what it can make small: name -> in words; the first by default
+    baselines: ClassVar[Mapping[str, str]] = {}  #: what it can be held against: name -> in words
 
     class Config(Settings):
         """The settings beside `kind` in the calibration file."""
@@ -138,6 +140,11 @@ class Target(ABC):
     def reads(self, file: CalibrationFile) -> Sequence[Needs]:
         """The data that it needs; a target whose settings decide on that says it here. Raises ScenarioError."""
         return self.needs
+
+    def objective_of(self, file: CalibrationFile) -> str:
+        """What the fit makes small, in words; nothing where the target does not say."""
+        name = file.objective or next(iter(self.objectives), "")
+        return f"{name}: {self.objectives[name]}" if name else ""
 
     def check(self, task: Task) -> Sequence[Fault]:
         """What is wrong with data or settings beyond what was checked already; called before the fit starts."""

@@ -6,7 +6,7 @@ distance that two samples of one distribution keep in 95 % of cases; and the pow
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -62,6 +62,10 @@ class EvCharging(Target):
             regular=False,
         ),
     )
+
+    baselines: ClassVar[Mapping[str, str]] = {
+        "the sessions fitted to": "the distance of the fitted sessions themselves from the held-out ones",
+    }
 
     class Config(Settings):
         """Settings of the fit."""

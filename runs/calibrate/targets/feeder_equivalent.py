@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,6 +100,13 @@ class FeederEquivalent(Target):
     the detailed feeder recorded of its part: what air conditioners draw, roofs give, the static load, losses, and the
     reactive power at the head. The active power at the head, which counts in a larger grid, is scored.
     """
+
+    objectives: ClassVar[Mapping[str, str]] = {
+        "least squares": "of means over 30 minutes of each part of the feeder that was recorded",
+    }
+    baselines: ClassVar[Mapping[str, str]] = {
+        "degree-hour regression": "the head's power as a linear function of load scale, degree hours and sun",
+    }
 
     class Config(Settings):
         """Settings of the target."""

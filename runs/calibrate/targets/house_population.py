@@ -73,6 +73,14 @@ class HousePopulation(Target):
         ),
     )
 
+    objectives: ClassVar[Mapping[str, str]] = {
+        "least squares": "of the mean home's hourly power against the measured mean, with priors",
+    }
+    baselines: ClassVar[Mapping[str, str]] = {
+        "same slot a week before": "the measured power of the same hour a week before",
+        "degree hours": "regression on the hour and degree hours",
+    }
+
     class Config(Settings):
         """Settings of the fit."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from itertools import product
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,6 @@ from solvers.temperature_response import (
     with_memory,
 )
 
-BASELINES = {"week before": "week_before", "degree hours": "degree_hours", "Hong with lags": "hong"}
 EDGES = {0.0: (0.0, 45.0), 24.0: (3.0, 36.0), 72.0: (5.0, 32.0)}
 LEAST_TREND = 1.5  #: [years] of data below which a trend cannot be told from the season
 WEAK = 0.5  #: [1] standard deviation over value, from which a parameter's sign is in doubt: it is not identified
@@ -82,6 +81,16 @@ class TemperatureResponse(Target):
         ),
     )
 
+    objectives: ClassVar[Mapping[str, str]] = {
+        "CV(RMSE)": "penalised least squares of ln load; what is not fitted has the least cross-validated CV(RMSE)",
+        "MAPE": "penalised least squares of ln load; what is not fitted has the least cross-validated MAPE",
+    }
+    baselines: ClassVar[Mapping[str, str]] = {
+        "week before": "the measured load of the same slot a week before",
+        "degree hours": "regression on the hour of the week and heating and cooling degree hours",
+        "Hong with lags": "T. Hong's benchmark with means of the temperature over 24 and 72 h",
+    }
+
     class Config(Settings):
         """Settings of the temperature response."""
 
@@ -105,12 +114,6 @@ class TemperatureResponse(Target):
         """Periods with a daily profile of their own: name -> [[first day, last day], ...]."""
         turn_of_year: bool = True
         """Working days from 20 December to 30 January have a profile of their own."""
-        baselines: tuple[Literal["week before", "degree hours", "Hong with lags"], ...] = (
-            "week before",
-            "degree hours",
-            "Hong with lags",
-        )
-        """What the model is held against, on the same data."""
         selection_step: int = Field(default=30, ge=1)
         """Cross-validation takes a row each so many minutes; the final fit takes all."""
 
@@ -158,7 +161,7 @@ class TemperatureResponse(Target):
             references = {}
             for name in names:
                 one = fitted[name]
-                references = self._baselines(table, name, split)
+                references = self._baselines(task, table, name, split)
                 parts = parts_of(split, table, one.used)
                 scores += score_series(
                     _short(name), table.columns[name], one.forecast, references, parts, self.config.scale, label
@@ -260,7 +263,16 @@ class TemperatureResponse(Target):
             task.progress(f"cross-validation, lags {', '.join(f'{hours:g}' for hours in lags)} h")
             loads = np.stack([table.columns[name] for name in names], axis=1)
             found_trials = cross_validate(
-                structure, driven, loads, rows, split.fold_of(days), config.memory, smoothness, rows_a_day, every
+                structure,
+                driven,
+                loads,
+                rows,
+                split.fold_of(days),
+                split.block_of(days),
+                config.memory,
+                smoothness,
+                rows_a_day,
+                every,
             )
             for name, tried in zip(names, found_trials, strict=True):
                 trials[name] += tried
@@ -287,11 +299,11 @@ class TemperatureResponse(Target):
             found[name] = _Fitted(one, trials[name], np.exp(forecast), np.exp(log), rows)
         return found
 
-    def _baselines(self, table: Table, name: str, split: Split) -> dict[str, Floats]:
+    def _baselines(self, task: Task, table: Table, name: str, split: Split) -> dict[str, Floats]:
         load, temperature = table.columns[name], table.columns["temperature"]
         fit_rows = split.fit_days(table.days)
         found: dict[str, Floats] = {}
-        for key in self.config.baselines:
+        for key in self.baselines if task.file.baselines is None else task.file.baselines:
             if key == "week before":
                 found[key] = baselines.week_before(load, 86_400 // table.step)
             elif key == "degree hours":
