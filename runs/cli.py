@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +29,7 @@ from runs.respond import register as register_respond
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from cosim.errors import CosimError
     from cosim.simulation import Run
 
 INTERRUPTED = 130  #: the exit code after Ctrl-C and SIGTERM
@@ -256,6 +258,16 @@ def _complain(text: str) -> None:
     print(f"cosim: {text}", file=sys.stderr)
 
 
+def _as_object(error: CosimError) -> dict[str, Any]:
+    """An error as `--json` prints it; the text goes to standard error all the same."""
+    from cosim.errors import ScenarioError
+
+    found: dict[str, Any] = {"error": type(error).__name__, "message": str(error), "exit_code": error.exit_code}
+    if isinstance(error, ScenarioError):
+        found["faults"] = [asdict(fault) for fault in error.faults]
+    return found
+
+
 @contextmanager
 def _terminate_as_interrupt() -> Iterator[None]:
     """Let SIGTERM end a run as orderly as Ctrl-C does."""
@@ -276,6 +288,8 @@ def main() -> None:
             code = app(standalone_mode=False)
     except CosimError as error:
         _complain(str(error))
+        if "--json" in sys.argv[1:]:
+            _print_json(_as_object(error))
         sys.exit(error.exit_code)
     except typer.TyperException as error:  # a wrong command or option
         message = error.format_message() if hasattr(error, "format_message") else str(error)
