@@ -209,11 +209,11 @@ def list_(as_json: Json = False) -> None:
 @app.command()
 def schema(
     kind: Annotated[
-        str | None, typer.Argument(help="A federate kind or perturbation; without it, the scenario.")
+        str | None, typer.Argument(help="A federate kind, perturbation, `batch` or `calibration`; none: the scenario.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Print the settings of a scenario, a federate kind or a perturbation."""
+    """Print the settings of a scenario, batch or calibration file, a federate kind or a perturbation."""
     from runs.reference import json_schema, reference
 
     if as_json:
