@@ -144,7 +144,7 @@ def _varied(outcome: Outcome) -> Iterator[tuple[str, str]]:
         if len(names) <= VALUES:
             yield factor.name, ", ".join(names) + unit
         elif factor.is_number:
-            yield factor.name, f"{len(names):,} values from {names[0]} to {names[-1]}{unit}"
+            yield factor.name, f"{len(names):,} values from {values.min():.4g} to {values.max():.4g}{unit}"
         else:
             yield factor.name, f"{len(names):,} values: {', '.join(names[: VALUES - 1])}, …"
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosim.batch_dataset import quantiles_over_last
-from runs.batch_report.factors import GROUP, Factor, Figure, Floats, Outcome, Strength, by_strength, shown, strength
+from runs.batch_report.factors import GROUP, Factor, Figure, Floats, Outcome, Strength, by_strength, strength
 from runs.report import style
 from runs.report.chart import Chart, plain
 
@@ -61,13 +61,13 @@ def what_matters(outcome: Outcome) -> Iterator[Chart]:
     chart = Chart("What goes with what", wide=True, height=110 + 34 * len(rows))
     chart.traces.append(_heatmap(outcome, rows))
     chart.layout |= {"hovermode": "closest", "margin": {"t": 14, "b": 60}}
-    chart.layout["xaxis"] = {"showgrid": False, "tickangle": 0 if len(outcome.factors) <= 8 else -35}
+    chart.layout["xaxis"] = {"showgrid": False, "tickangle": 0 if len(outcome.factors) <= 12 else -35}
     chart.layout["yaxis"] = {"autorange": "reversed", "showgrid": False}
     chart.note = _strongest(outcome, rows) + (
         "ρ is Spearman's rank correlation: +1 where the figure only rises with the parameter, -1 where it only falls; "
         "a response that rises and falls shows little of it. ε stands for values without an order (groups, texts, "
         "seeds): the root of the share of the ranks' variance between them, less what chance gives. Neither says "
-        "what causes what. – : it cannot be told from these runs."
+        f"what causes what. {_chance(outcome)}– : it cannot be told from these runs."
     )
     yield chart
 
@@ -89,6 +89,12 @@ def _heatmap(outcome: Outcome, rows: list[list[Strength]]) -> Any:
         showscale=False,
         hovertemplate="%{y} with %{x}: %{text}<extra></extra>",
     )
+
+
+def _chance(outcome: Outcome) -> str:
+    """In words: how large a rank correlation is by chance, 1.96 of its standard deviations, 1 / sqrt(runs - 1)."""
+    runs = int(outcome.good.sum())
+    return f"In {runs:,} runs a ρ within ±{1.96 / math.sqrt(runs - 1):.2f} may be chance. " if runs >= 10 else ""
 
 
 def _strongest(outcome: Outcome, rows: list[list[Strength]]) -> str:
@@ -365,6 +371,3 @@ def computing(outcome: Outcome) -> Iterator[Chart]:
             f"most: run {slowest} with {number(float(values[there].max()), unit)}."
         )
         yield chart
-
-
-__all__ = ["computing", "distributions", "number", "quantiles", "responses", "shown", "what_matters"]

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cosim.batch_folder import RUNS, run_folder
+from cosim.batch_folder import run_folder
 from cosim.results import MANIFEST, REPORT, RESULTS, read_json
-from runs.batch_report.factors import GOOD, Figure, Outcome, shown
+from runs.batch_report.factors import Factor, Figure, Outcome, by_strength, shown
 from runs.batch_report.responses import number, quantiles
 
+NAMED = 5  #: parameters of a run that are named in a table
 EXTREMES = 3  #: runs at each end of a figure
 MOST_FAILED = 50  #: kinds of failures that are listed
 RUNS_OF_FAILURE = 6  #: runs that are named of each
@@ -79,7 +80,6 @@ class Links:
     def __init__(self, outcome: Outcome, report: Path) -> None:
         self.folder = outcome.batch.folder
         self._from = report.resolve().parent
-        self._failed = set(outcome.table["run"][~outcome.good])
 
     def to(self, path: Path) -> str:
         """A link to a file or folder; "" if it is not there."""
@@ -111,18 +111,19 @@ def figure_rows(outcome: Outcome, links: Links) -> Iterator[FigureRow]:
 def _extreme(outcome: Outcome, links: Links, figure: Figure, position: int) -> Extreme:
     run = str(outcome.table["run"].iloc[position])
     value = number(float(figure.values[position]), figure.unit)
-    return Extreme(links.run(run), value, parameters_text(outcome, position))
+    strongest = [factor for factor, _ in by_strength(outcome.factors, figure, outcome.counted(figure))]
+    return Extreme(links.run(run), value, parameters_text(strongest, position))
 
 
-def parameters_text(outcome: Outcome, position: int) -> str:
-    """What sets the run at `position` of the table apart."""
+def parameters_text(factors: Sequence[Factor], position: int) -> str:
+    """The values of the first NAMED of `factors` in the run at `position` of the table."""
     parts = []
-    for factor in outcome.factors:
+    for factor in factors:
         value = factor.values.iloc[position]
         if value is not None and value == value:
             text = f"{value:.4g}" if isinstance(value, float) else shown(value)
             parts.append(f"{factor.name} {text}" + (f" {factor.unit}" if factor.unit else ""))
-    return ", ".join(parts)
+    return ", ".join(parts[:NAMED]) + (", …" if len(parts) > NAMED else "")
 
 
 def write_extreme_reports(outcome: Outcome) -> None:
@@ -170,7 +171,7 @@ def _cause(error: str, outcome: str) -> str:
 def _failed_run(outcome: Outcome, links: Links, position: int) -> FailedRun:
     row = outcome.table.iloc[position]
     log = links.to(links.folder / row["log"]) if row["log"] else ""
-    return FailedRun(links.run(row["run"]), log, parameters_text(outcome, position))
+    return FailedRun(links.run(row["run"]), log, parameters_text(outcome.factors, position))
 
 
 def common_causes(outcome: Outcome) -> Iterator[str]:
@@ -202,6 +203,3 @@ def all_runs(outcome: Outcome, links: Links) -> Iterator[tuple[Link, str, list[s
 
 def _cell(value: Any) -> str:
     return number(float(value)) if np.isfinite(value) else ""
-
-
-__all__ = ["GOOD", "RUNS", "Links", "all_runs", "common_causes", "failures", "figure_rows", "outcomes_text"]
