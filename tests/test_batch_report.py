@@ -285,7 +285,7 @@ def small_tutorial(folder: Path) -> Path:
 def test_tutorial_in_small(tmp_path: Path) -> None:
     folder = tmp_path / "results"
     command = [sys.executable, "-m", "runs.cli", "batch", str(small_tutorial(tmp_path)), "--out", str(folder)]
-    done = ended([*command, "--workers", "2"])
+    done = ended([*command, "--workers", "1"])
     assert "2 good" in done
     assert f"Report: {folder / 'report.html'}" in done
     assert "ALL RUNS GOOD" in Page(folder / "report.html").text
