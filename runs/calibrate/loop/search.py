@@ -178,7 +178,7 @@ def sampled(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         sampler: Any = (
-            optuna.samplers.CmaEsSampler(seed=seed, popsize=size, x0=dict.fromkeys(names, 0.5), sigma0=0.25)
+            optuna.samplers.CmaEsSampler(seed=seed, popsize=size, sigma0=0.25)
             if kind == "cma"
             else optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True, n_startup_trials=size)
         )
