@@ -24,7 +24,7 @@ from runs.calibrate.loop.simulations import SpentError
 from runs.calibrate.run import calibrate
 from runs.calibrate.run import check as check_file
 from solvers.parameter_uncertainty import uncertainty
-from tests.test_calibrate_twin import SCENARIO, TRUTH, twin
+from tests.twins import SCENARIO, TRUTH, twin
 
 Floats = NDArray[np.float64]
 

@@ -6,7 +6,6 @@ Of 40 repeats whose 95 % intervals are right, 38 hold the truth on average; at l
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,8 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import cosim
-from cosim.scenario import from_mapping
 from runs.calibrate.file import load_calibration
 from runs.calibrate.loop.inference import Searching, fit_least_squares, judge, problem_of
 from runs.calibrate.loop.lockstep import in_lockstep
@@ -24,55 +21,7 @@ from runs.calibrate.loop.search import Derivatives
 from runs.calibrate.loop.simulations import Simulations
 from runs.calibrate.run import _checked, calibrate
 from runs.calibrate.targets.scenario import ScenarioParameters
-
-NOISE = 0.01  #: of the load scale [1]
-TRUTH = {"offset": 1.5, "reference": 9000.0}
-
-SCENARIO: dict[str, Any] = {
-    "name": "warm_day",
-    "seed": 1,
-    "horizon": {"start": "2014-01-16 00:00", "duration": "24 h", "step": "30 min"},
-    "weather": {"table": "melbourne_2014_01"},
-    "demand": {"model": "victoria_2012_2013", "reference": "9000 MW"},
-}
-SEARCHED = {
-    "offset": {"path": "weather.temperature_offset", "low": -4, "high": 6, "start": 0.5},
-    "reference": {"path": "demand.reference", "low": "7500 MW", "high": "11000 MW"},
-}
-
-
-def twin(folder: Path, noise: float = NOISE, **target: Any) -> Path:
-    """A calibration file whose data the scenario itself made at TRUTH, with noise; JSON is YAML."""
-    folder.mkdir(parents=True, exist_ok=True)
-    made = json.loads(json.dumps(SCENARIO))
-    made["weather"]["temperature_offset"] = TRUTH["offset"]
-    made["demand"]["reference"] = f"{TRUTH['reference']} MW"
-    run = cosim.run(from_mapping(made, folder), folder / "truth", overwrite=True)
-    assert run.trustworthy
-    values = run.results["demand"]["load_scale"].values
-    values = values + noise * np.random.default_rng(1).standard_normal(len(values))
-    times = np.datetime64("2014-01-16T00:00") + 30 * np.arange(len(values)).astype("timedelta64[m]")
-    rows = [f"{time},{value!r}" for time, value in zip(times, values.tolist(), strict=True)]
-    (folder / "measured.csv").write_text("\n".join(["time,load", *rows]))
-    (folder / "warm_day.yaml").write_text(json.dumps(SCENARIO))
-    data = {
-        "file": "measured.csv",
-        "source": "a run of the scenario itself, with noise",
-        "licence": "that of the project",
-        "time": {"column": "time", "zone": "+10:00"},
-        "columns": {"load": {"column": "load"}},
-    }
-    settings = {
-        "kind": "scenario",
-        "scenario": "warm_day.yaml",
-        "parameters": SEARCHED,
-        "series": {"load": {"of": "demand.load_scale"}},
-        "tolerance": 1e-3,
-        **target,
-    }
-    path = folder / "twin.yaml"
-    path.write_text(json.dumps({"name": "twin", "seed": 1, "data": [data], "target": settings}))
-    return path
+from tests.twins import NOISE, SEARCHED, TRUTH, twin
 
 
 @pytest.mark.long
