@@ -105,6 +105,19 @@ def test_an_error_of_one_search_ends_all() -> None:
     def spent(places: Floats) -> Floats:
         raise SpentError
 
+    parameters, y, simulate = misra()
+    left = 20
+
+    def some(places: Floats) -> Floats:
+        nonlocal left
+        left -= len(places)
+        if left < 0:
+            raise SpentError
+        return simulate(places)
+
+    found = multi_start(problem(parameters, y), 3, 1, some, 1e-10, 0.0)  # each search gives the best that it has
+    assert [each.why for each in found] == ["no more runs were allowed"] * 3
+
     with pytest.raises(SpentError):
         in_lockstep([good, good], spent)
 
@@ -158,7 +171,8 @@ def test_a_parameter_at_its_bound_is_not_called_sure() -> None:
 
 def test_parameters_go_from_their_bounds_to_one_and_back() -> None:
     warm = Searched(path="a", low="20 degC", high="30 degC", start="22 degC")
-    assert (warm.begin, warm.written(0.25), warm.unit) == (pytest.approx(0.2), "22.5 degC", "degC")
+    assert warm.begin == pytest.approx(0.2)
+    assert (warm.written(0.25), warm.unit) == ("22.5 degC", "degC")
     slow = Searched(
         path="a", low=0.01, high=100, scale="log", prior=Prior(distribution="lognormal", centre=1, spread=2)
     )

@@ -35,7 +35,7 @@ def twin(folder: Path, noise: float = NOISE, **target: Any) -> Path:
     made["demand"]["reference"] = f"{TRUTH['reference']} MW"
     run = cosim.run(from_mapping(made, folder), folder / "truth", overwrite=True)
     assert run.trustworthy
-    values = run.results["demand"]["load_scale"].values
+    values = run.results["demand"].ds["load_scale"].values
     values = values + noise * np.random.default_rng(1).standard_normal(len(values))
     times = np.datetime64("2014-01-16T00:00") + 30 * np.arange(len(values)).astype("timedelta64[m]")
     rows = [f"{time},{value!r}" for time, value in zip(times, values.tolist(), strict=True)]

@@ -25,11 +25,14 @@ class _Ended(BaseException):
 
 
 def in_lockstep(searches: Sequence[Callable[[Simulate], T]], simulate: Simulate) -> list[T]:
-    """The results of all `searches`, in order. `simulate` is called in this thread; what it raises, is raised."""
+    """The results of all `searches`, in order.
+
+    `simulate` is called in this thread. Its exceptions reach the searches that asked; what these raise, is raised here.
+    """
     if len(searches) == 1:
         return [searches[0](simulate)]
     asked: queue.SimpleQueue[tuple[int, Floats | None]] = queue.SimpleQueue()
-    answers: list[queue.SimpleQueue[Floats | None]] = [queue.SimpleQueue() for _ in searches]
+    answers: list[queue.SimpleQueue[Floats | Exception | None]] = [queue.SimpleQueue() for _ in searches]
     results: dict[int, T] = {}
     errors: dict[int, BaseException] = {}
 
@@ -39,6 +42,8 @@ def in_lockstep(searches: Sequence[Callable[[Simulate], T]], simulate: Simulate)
             answer = answers[number].get()
             if answer is None:
                 raise _Ended
+            if isinstance(answer, Exception):
+                raise answer
             return answer
 
         try:
@@ -64,7 +69,12 @@ def in_lockstep(searches: Sequence[Callable[[Simulate], T]], simulate: Simulate)
                     wanted[number] = points
             if wanted and not errors:
                 order = sorted(wanted)
-                found = simulate(np.concatenate([wanted[number] for number in order]))
+                try:
+                    found = simulate(np.concatenate([wanted[number] for number in order]))
+                except Exception as error:
+                    for number in order:
+                        answers[number].put(error)
+                    continue
                 ends = np.cumsum([len(wanted[number]) for number in order])[:-1]
                 for number, part in zip(order, np.split(found, ends), strict=True):
                     answers[number].put(part)

@@ -115,7 +115,7 @@ def least_squares(problem: Problem, start: Floats, simulate: Simulate, tolerance
         simulated = simulate(place[None, :])
         if np.isinf(best.cost) and not np.isfinite(problem.residuals(simulated)).all():
             raise SolverError("the run at the start of a search failed")
-        total = problem.all_residuals(place[None, :], simulated)[0]
+        total: Floats = problem.all_residuals(place[None, :], simulated)[0]
         cost = float(total @ total)
         if cost < best.cost:
             best = Found(place.copy(), cost, "")
@@ -178,7 +178,7 @@ def sampled(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         sampler: Any = (
-            optuna.samplers.CmaEsSampler(seed=seed, popsize=size, sigma0=0.25)
+            optuna.samplers.CmaEsSampler(seed=seed, popsize=size)
             if kind == "cma"
             else optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True, n_startup_trials=size)
         )

@@ -101,6 +101,11 @@ class ScenarioParameters(Target):
                 raise ValueError(f"'{both[0]}' names a series and a figure; rename one")
             if self.optimiser == "least_squares" and any(each.whole for each in self.parameters.values()):
                 raise ValueError("least_squares has no whole numbers; take tpe, or cma")
+            least = (
+                4 * (self.starts - 1) + len(self.parameters) + 1 if self.optimiser == "least_squares" else self.batch
+            )
+            if self.runs < least:
+                raise ValueError(f"runs must be at least {least} for the first step of the search, got {self.runs}")
             if self.optimiser == "cma" and len(self.parameters) < 2:
                 raise ValueError("cma needs two parameters or more; take tpe")
             return self
