@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from cosim.calibrated import read_parameter_file
 from cosim.errors import ScenarioError, SolverError
+from runs.calibrate.loop.inference import roughness
 from runs.calibrate.loop.lockstep import Simulate, in_lockstep
 from runs.calibrate.loop.search import FAILED, Derivatives, Problem, multi_start, sampled
 from runs.calibrate.loop.searched import Prior, Searched, starting_points
@@ -157,6 +158,23 @@ def test_what_the_data_cannot_tell_apart_is_named_together() -> None:
     prior[1, 1] = 1e6  # known beforehand to a thousandth, in units of the residuals
     told = uncertainty(noise, slopes, np.zeros(50, int), place, prior)
     assert told.identified.tolist() == [True, True, True, False]
+
+
+def test_how_rough_results_are_is_found_beside_the_best_point() -> None:
+    random = np.random.default_rng(2)
+    slopes = random.standard_normal((400, 2))
+
+    def simulate(places: Floats) -> Floats:
+        """A plane, and at every point errors of its own of standard deviation 0.05."""
+        own = [np.random.default_rng(np.round(1e6 * place).astype(int)).standard_normal(400) for place in places]
+        return np.asarray(places @ slopes.T + 0.05 * np.array(own))
+
+    parameters = [searched(0, 1, step=0.1), searched(0, 1, step=0.1)]
+    derivatives = Derivatives(parameters, simulate, 0.0, central=True)
+    derivatives.at(np.array([0.4, 0.6]))
+    rough = roughness(problem(parameters, np.zeros(400)), derivatives)
+    assert rough is not None
+    assert np.sqrt(np.mean(rough**2)) == pytest.approx(0.05, rel=0.1)
 
 
 def test_a_parameter_at_its_bound_is_not_called_sure() -> None:

@@ -86,14 +86,26 @@ def judge(
     numbers, position = np.unique(group, return_inverse=True)
     prior = problem.slopes_of_surprises(place)
     first = np.array([problem.unit[group == number][0] for number in numbers])
-    return uncertainty(
-        problem.residuals(simulate(place[None, :]))[0],
-        slopes / problem.unit[:, None],
-        position,
-        place,
-        prior.T @ prior,
-        observed.known_noise[numbers] / first,
-    )
+    residuals, slopes = problem.residuals(simulate(place[None, :]))[0], slopes / problem.unit[:, None]
+    known = observed.known_noise[numbers] / first
+    plain = uncertainty(residuals, slopes, position, place, prior.T @ prior, known)
+    rough = roughness(problem, derivatives)
+    if rough is None or not rough.any():
+        return plain
+    # the search meets the roughness as it meets noise: its best point is displaced by both
+    squares = np.array([np.mean(rough[position == number] ** 2) for number in range(len(numbers))])
+    return uncertainty(residuals, slopes, position, place, prior.T @ prior, np.sqrt(plain.noise**2 + squares))
+
+
+def roughness(problem: Problem, derivatives: Derivatives) -> Floats | None:
+    """How far results lie off a straight line over the differences' steps (m), as a standard deviation.
+
+    The mean of two ends less the middle, of errors that are as large in each, has 1.5 times their variance.
+    """
+    if derivatives.unevenness is None:
+        return None
+    off = derivatives.unevenness[problem.counts] / problem.unit[:, None]
+    return np.asarray(np.sqrt(np.mean(off**2, axis=1) / 1.5))
 
 
 def parameters_of(searched: Mapping[str, Searched], place: Floats, found: Uncertainty) -> dict[str, Parameter]:
@@ -148,4 +160,13 @@ def _rounded(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-__all__ = ["Searching", "fit_least_squares", "judge", "parameters_of", "problem_of", "warnings_of"]
+__all__ = [
+    "Searching",
+    "fit_least_squares",
+    "judge",
+    "parameters_of",
+    "problem_of",
+    "roughness",
+    "warnings_of",
+    "weighted_by_noise",
+]

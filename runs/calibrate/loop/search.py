@@ -82,6 +82,7 @@ class Derivatives:
         self._simulate, self._reach, self._central = simulate, reach, central
         self._steps = np.array([each.step for each in parameters])
         self._made: list[tuple[Floats, Floats]] = []
+        self.unevenness: Floats | None = None  #: (all, p) of the last central ones: what no straight line explains
 
     def at(self, place: Floats) -> Floats:
         """(all, p) at `place` (p), or near. Raises SolverError if the runs there fail."""
@@ -99,6 +100,8 @@ class Derivatives:
         ends = self._simulate(np.concatenate([up, down]))
         width = np.diag(up) - np.diag(down)
         found = ((ends[:size] - ends[size:]) / width[:, None]).T
+        if self._central:
+            self.unevenness = ((ends[:size] + ends[size:]) / 2 - self._simulate(place[None, :])).T
         self._made.append((place.copy(), found))
         return np.asarray(found)
 

@@ -22,6 +22,7 @@ from runs.calibrate.loop.inference import (
     judge,
     parameters_of,
     problem_of,
+    roughness,
     warnings_of,
     weighted_by_noise,
 )
@@ -38,6 +39,8 @@ from solvers import baselines
 from solvers.parameter_uncertainty import Uncertainty
 
 DAY = 86_400  #: [s]
+SAME = 0.02  #: of the bounds' distance: ends of searches that are so near are one
+ROUGH = 0.5  #: a share of the residuals from which on roughness is worth a word
 TEMPERATURE = Need("temperature", "degC", -60, 60, required=False, daily="temperature")
 
 
@@ -206,6 +209,7 @@ class ScenarioParameters(Target):
             simulations.allow(beyond)
             derivatives = Derivatives(parameters, simulations, 0.0, central=True)
             sure = judge(problem, observed, best.place, simulations, derivatives)
+            rough = roughness(problem, derivatives)
             first = np.array([[each.begin for each in parameters]])
             fitted, before = simulations(np.concatenate([best.place[None, :], first]))
         told = parameters_of(config.parameters, best.place, sure)
@@ -226,7 +230,11 @@ class ScenarioParameters(Target):
             held_out=held_text,
             scores=self._scores(task, observed, fitted, before),
             figures=[*_figures(observed, fitted, before), _progress(simulations, problem)],
-            warnings=[*_unfinished(best), *warnings_of(config.parameters, sure)],
+            warnings=[
+                *_unfinished(best, searches),
+                *_uneven(rough, problem.residuals(fitted[None, :])[0]),
+                *warnings_of(config.parameters, sure),
+            ],
             facts=dict(_facts(simulations, best, searches, problem, observed, sure, config.parameters)),
         )
 
@@ -301,9 +309,26 @@ def _spread_out(table: Table, rows: NDArray[np.int64], values: Floats) -> Floats
     return full
 
 
-def _unfinished(best: Found) -> Iterator[str]:
+def _unfinished(best: Found, searches: Sequence[Found]) -> Iterator[str]:
     if "no more runs" in best.why or "100 steps" in best.why:
         yield f"the search ended early: {best.why}; raise target.runs, then add --resume to go on from there"
+    apart = [found for found in searches[1:] if np.abs(found.place - searches[0].place).max() > SAME]
+    if apart:
+        yield (
+            f"{len(apart)} of {len(searches)} starts ended elsewhere: there are several optima, or the results are a "
+            "rough function of the parameters; the intervals are those of the best one. Take more starts, or tpe"
+        )
+
+
+def _uneven(rough: Floats | None, left: Floats) -> Iterator[str]:
+    remains = float(np.sqrt(np.mean(left**2)))
+    size = 0.0 if rough is None else float(np.sqrt(np.mean(rough**2)))
+    if size > ROUGH * remains:
+        yield (
+            "the results are a rough function of the parameters: over the steps of the differences by "
+            f"{size / max(remains, 1e-12):.1f} times what the fit leaves. The intervals are wider for it; average over "
+            "seeds, or simulate more devices"
+        )
 
 
 def _facts(
@@ -321,7 +346,7 @@ def _facts(
     yield "runs of the co-simulation", f"{simulations.runs} now{speed}{kept}; {simulations.points} points"
     yield "search", best.why
     if len(searches) > 1:
-        near = sum(np.abs(found.place - searches[0].place).max() < 0.02 for found in searches)
+        near = sum(np.abs(found.place - searches[0].place).max() <= SAME for found in searches)
         ends = ", ".join(f"{found.cost:.5g}" for found in searches)
         yield "starts", f"{near} of {len(searches)} ended at the best point; sums of squares {ends}"
     names = list(parameters)
