@@ -322,7 +322,7 @@ def test_a_population_is_found_again_from_what_its_homes_drew(tmp_path: Path) ->
     for name in ("envelope", "cooling_setpoint_mean"):
         interval = outcome.parameters[name].interval
         assert interval is not None
-        low, high = (float(np.asarray(end)) for end in interval)
+        low, high = (np.asarray(end).item() for end in interval)
         # One set of homes, whose shading lies off its prior: within twice the width of the 95 % interval.
         assert known[name] == pytest.approx((low + high) / 2, abs=high - low), name
 
