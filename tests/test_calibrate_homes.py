@@ -32,7 +32,7 @@ from solvers.house_population import Climate, simulate
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 LOADS = SHARED / "fontana_17homes_2016_17" / "homes_load_hourly.csv"
-WEATHER = ROOT / "feeders" / "tables" / "weather" / "riverside_2017_daily.csv"
+WEATHER = ROOT / "feeders" / "tables" / "daily_weather" / "riverside_2017.csv"
 measured_homes = pytest.mark.skipif(not LOADS.exists(), reason="the measured homes are not beside the project")
 GENERATION = ("home12_kWh", "home15_kWh")
 
