@@ -438,8 +438,8 @@ def cross_validate(
                 np.add.at(losses, position[chosen[seen]], miss**2 if loss == "CV(RMSE)" else np.abs(miss / truth))
             means = losses.sum(axis=0) / len(judged)
             errors = 100 * (np.sqrt(means) / judged.mean(axis=0) if loss == "CV(RMSE)" else means)
-            for found, error, own in zip(trials, errors, losses.T, strict=True):
-                found.append(Trial(Choice(structure, dict(memory), smooth), float(error), own))
+            for found, error, by_part in zip(trials, errors, losses.T, strict=True):
+                found.append(Trial(Choice(structure, dict(memory), smooth), float(error), by_part))
     return trials
 
 
