@@ -10,7 +10,8 @@ SCENARIO ?= runs/scenarios/heat_wave_neighbourhood.yaml
 run: $(READY)  ## run the default scenario and write its report
 	$(BIN)/cosim run $(SCENARIO)
 
-export OPENBLAS_NUM_THREADS := 1  # small matrices, two tests at a time
+# Small matrices, and two tests at a time: threads of BLAS would only wait for each other.
+export OPENBLAS_NUM_THREADS := 1
 
 test: $(READY)  ## the fast tests
 	$(BIN)/python -m pytest -n 2 -m "not long"
