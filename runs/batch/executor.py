@@ -13,22 +13,23 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cosim.batch_folder import BATCH, LOG, ROW, run_folder, run_problems, write_atomically, write_batch
-from cosim.errors import CosimError, MachineError
+from cosim.batch_folder import BATCH, LOG, run_folder, write_batch
+from cosim.errors import CosimError, Fault, MachineError, ScenarioError
 from cosim.manifest import versions
 from runs.batch.cache import Cache
+from runs.batch.earlier import SUPERSEDED, checksums, read_earlier, settle
 from runs.batch.events import EventLog
 from runs.batch.plan import Plan, Variant, code_hash
 from runs.batch.progress import Show, State
 from runs.batch.row import CACHEABLE, Row
 from runs.batch.table import collect, describe
-from runs.batch.task import WORK, RunTask, as_written, finished_row, is_full, kinds_of, publish, row_of
+from runs.batch.task import WORK, RunTask, finished_row, is_full, kinds_of, publish, row_of
 
 if TYPE_CHECKING:
     from runs.batch.cluster import Cluster
@@ -69,8 +70,8 @@ class Ended:
 def run_batch(plan: Plan, out: Path, choice: Choice, show: Show) -> Ended:
     """Make every run of `plan` that is not finished in `out`, and the table.
 
-    Raises MachineError where it cannot go on (folder, disk, scheduler), KeyboardInterrupt; what is finished is kept
-    and in the table.
+    Raises ScenarioError for the folder of another batch, MachineError where it cannot go on (folder, disk, scheduler),
+    KeyboardInterrupt; what is finished is kept and in the table.
     """
     with _batch_folder(plan, out, choice) as folder:
         with EventLog(folder / LOG) as log:
@@ -112,15 +113,25 @@ def _batch_folder(plan: Plan, out: Path, choice: Choice) -> Iterator[Path]:
             lock.truncate(0)
             lock.write(f"process {os.getpid()} on {socket.gethostname()}")
             lock.flush()
+            earlier = read_earlier(out)
+            _check_name(plan, out, earlier)
             shutil.rmtree(out / WORK, ignore_errors=True)
             (out / WORK).mkdir()
-            write_batch(out, describe(plan))
+            write_batch(out, {**describe(plan), "row_sha256": dict(checksums(earlier))})
             try:
                 yield out
             finally:
                 lock.truncate(0)
     except OSError as error:
         raise _cannot_write(out, error) from None
+
+
+def _check_name(plan: Plan, out: Path, earlier: Mapping[str, Any]) -> None:
+    """Refuse to go on in the folder of another batch. Raises ScenarioError."""
+    name, other = plan.batch.name, earlier.get("batch", {}).get("name", plan.batch.name)
+    if other != name:
+        problem = f"holds the batch '{other}', not '{name}'."
+        raise ScenarioError([Fault(str(out), problem, "Choose another folder with --out, or go on with that batch.")])
 
 
 def _cannot_write(folder: Path, error: OSError) -> MachineError:
@@ -141,8 +152,7 @@ class _Batch:
     def run(self) -> None:
         """Make what is missing."""
         self.log.write("batch started", runs=len(self.plan.variants), plan=self.plan.hash)
-        for extra in self._strangers():
-            shutil.rmtree(extra)
+        self._settle()
         missing = [variant for variant in self.plan.variants if not self._is_there(variant)]
         runnable = [variant for variant in missing if variant.valid]
         for variant in missing:
@@ -161,47 +171,37 @@ class _Batch:
 
     # What is there already -----------------------------------------------------------------------------------
 
-    def _strangers(self) -> Iterator[Path]:
-        """Folders of runs that the plan no longer has."""
-        planned = {variant.run for variant in self.plan.variants}
-        runs = run_folder(self.folder, "x").parent
-        for entry in runs.iterdir() if runs.is_dir() else ():
-            if entry.name not in planned:
-                yield entry
+    def _settle(self) -> None:
+        """Keep every finished run that still fits, under the name that the plan gives it."""
+
+        def note(sha256: Mapping[str, str]) -> None:
+            write_batch(self.folder, {**describe(self.plan), "row_sha256": dict(sha256)})
+
+        settled = settle(self.folder, self.plan, checksums(read_earlier(self.folder)), self._again, note)
+        for row in settled.kept.values():
+            if self.cache is not None:
+                self.cache.store(row, run_folder(self.folder, row.run))
+            self._keep(row, "run kept")
+        if settled.replaced:
+            self.state.notes.append(f"{settled.replaced} finished runs no longer match and will be replaced")
+        if settled.superseded:
+            where = self.folder / SUPERSEDED
+            self.state.notes.append(f"{settled.superseded} finished runs are no longer in the batch; kept in {where}")
+
+    def _again(self, row: Row, variant: Variant) -> bool:
+        """Whether a finished run that fits shall be made again."""
+        return variant.run in self.choice.rerun or (self.choice.rerun_failed and row.outcome not in CACHEABLE)
 
     def _is_there(self, variant: Variant) -> bool:
-        """Whether the run is finished, here or in the cache; what is left of another run of its name goes."""
-        where = run_folder(self.folder, variant.run)
-        row = finished_row(where)
-        if row is not None and self._still_holds(row, variant):
-            row = self._renamed(row, variant)
-            if self.cache is not None:
-                self.cache.store(row, where)
-            return self._keep(row, "run kept")
-        if where.exists():
-            shutil.rmtree(where)
+        """Whether the run is finished, here or in the cache."""
+        if variant.run in self.rows:
+            return True
         again = self.choice.rerun_failed or variant.run in self.choice.rerun
         if self.cache is not None and variant.valid and not again:
             row = self.cache.take(variant, self.folder)
             if row is not None:
                 return self._keep(row, "run taken from the cache")
         return False
-
-    def _still_holds(self, row: Row, variant: Variant) -> bool:
-        if not variant.valid or row.key != variant.key or variant.run in self.choice.rerun:
-            return False
-        if row.outcome not in CACHEABLE and self.choice.rerun_failed:
-            return False
-        return not run_problems(self.folder, variant.run)
-
-    def _renamed(self, row: Row, variant: Variant) -> Row:
-        """The row with what the plan says of its place now; its results are those of its key."""
-        now = row_of(variant, row.outcome)
-        place = {name: getattr(now, name) for name in ("number", "group", "parameters")}
-        if any(getattr(row, name) != value for name, value in place.items()):
-            row = row.update(**place)
-            write_atomically(run_folder(self.folder, variant.run) / ROW, as_written(row))
-        return row
 
     def _keep(self, row: Row, event: str) -> bool:
         self.rows[row.run] = row

@@ -27,6 +27,7 @@ class State:
     simulated: float = 0.0  #: [s] by the runs finished now
     began: float = field(default_factory=time.monotonic)
     dashboard: str = ""
+    notes: list[str] = field(default_factory=list)  #: to be said once
 
     @property
     def finished(self) -> int:
@@ -102,6 +103,8 @@ def _bar() -> Iterator[Show]:
 
         def show(state: State) -> None:
             nonlocal linked
+            while state.notes:
+                console.print(state.notes.pop(0), highlight=False, soft_wrap=True)
             if state.dashboard and not linked:
                 linked = True
                 console.print(f"Dashboard: {state.dashboard}", highlight=False)
@@ -117,6 +120,8 @@ def _lines() -> Show:
 
     def show(state: State) -> None:
         nonlocal linked
+        while state.notes:
+            print(state.notes.pop(0), file=sys.stderr)
         if state.dashboard and not linked:
             linked = True
             print(f"dashboard: {state.dashboard}", file=sys.stderr)

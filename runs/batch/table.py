@@ -37,10 +37,12 @@ def describe(plan: Plan) -> dict[str, Any]:
 def collect(folder: Path, plan: Plan) -> pandas.DataFrame:
     """Write the table of all runs of the plan that are finished, and `batch.json` with its checksums.
 
+    A run of an earlier scenario that still waits for its replacement is none of them.
     Raises OSError, ValueError where a row cannot be read.
     """
-    planned = {variant.run for variant in plan.variants}
-    rows = [read_row(run_folder(folder, run) / ROW) for run in finished_runs(folder) if run in planned]
+    planned = {variant.run: variant.key for variant in plan.variants}
+    found = [(run, read_row(run_folder(folder, run) / ROW)) for run in finished_runs(folder) if run in planned]
+    rows = [row for run, row in found if row.key == planned[run]]
     table = table_of(plan, sorted(rows, key=lambda row: row.number))
     write_table(folder, table, describe(plan))
     return table

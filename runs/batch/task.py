@@ -256,9 +256,17 @@ def publish(row: Row, folder: Path, place: Path) -> Row:
         first = finished_row(place)
         if first is not None and first.key == row.key:
             return first
-        shutil.rmtree(place)  # half a run, or an earlier scenario's
-        folder.rename(place)
+        swap(folder, place)  # with half a run, or an earlier scenario's
     return row
+
+
+def swap(folder: Path, place: Path) -> None:
+    """Put the run in `folder` into `place`; what was there goes only after. Raises OSError."""
+    old = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
+    if place.exists():
+        place.rename(old)
+    folder.rename(place)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def as_written(row: Row) -> str:
