@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from written_runs import MINUTE, Written, constant, out
 
 from cosim.batch_folder import ROW, finish_run, read_batch, run_folder
 from cosim.errors import ScenarioError
+from runs.batch.cache import Cache
 from runs.batch.earlier import SUPERSEDED, Settled, checksums, settle
 from runs.batch.executor import Choice, run_batch
 from runs.batch.plan import Plan
@@ -115,3 +117,32 @@ def test_the_folder_of_another_batch_is_refused_and_not_touched(tmp_path: Path) 
         run_batch(other, folder, Choice(resume=True), lambda state: None)
     assert raised.value.exit_code == 2
     assert (on_disk(folder), (folder / "batch.json").read_bytes()) == before
+
+
+@pytest.mark.parametrize("damaged", ["results.zarr/oak/power/0", ROW])
+def test_a_damaged_run_leaves_the_cache_and_a_new_one_takes_its_place(tmp_path: Path, damaged: str) -> None:
+    plan = plan_with(tmp_path, [1])
+    variant = plan.variants[0]
+    folder = make(plan, tmp_path / "out")
+    run = run_folder(folder, variant.run)
+    row = Row.model_validate_json((run / ROW).read_text())
+    cache = Cache(tmp_path / "cache")
+    cache.store(row, run)
+    assert cache.take(variant, tmp_path / "good") is not None
+    [entry] = (tmp_path / "cache").glob(f"*/runs/{variant.key}")
+    for taken_first in (True, False):
+        (entry / damaged).rename(entry / "old")  # links stay as they are
+        (entry / damaged).write_bytes((entry / "old").read_bytes().replace(b"seed 1", b"seed 5"))
+        (entry / "old").unlink()
+        if damaged != ROW:
+            content = bytearray((entry / damaged).read_bytes())
+            content[len(content) // 2] ^= 0xFF
+            (entry / damaged).write_bytes(content)
+        if taken_first:
+            assert cache.take(variant, tmp_path / "bad") is None
+            assert not entry.exists()
+        cache.store(row, run, new=True)
+        found = cache.take(variant, tmp_path / f"again{taken_first}")
+        assert found is not None
+        assert found.digest == "seed 1"
+    assert json.loads((run / ROW).read_text())["digest"] == "seed 1"

@@ -14,9 +14,12 @@ from pathlib import Path
 
 from cosim.batch_folder import ROW, RUNS, run_folder, run_problems, write_atomically
 from cosim.results import RESULTS
+from runs.batch.earlier import row_sha256
 from runs.batch.plan import Variant
 from runs.batch.row import CACHEABLE, Row
-from runs.batch.task import WORK, as_written, finished_row
+from runs.batch.task import WORK, as_written, finished_row, swap
+
+CHECKSUM = "row.sha256"  #: of the row, in the folder of a run in the cache
 
 
 class Cache:
@@ -27,19 +30,25 @@ class Cache:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
 
-    def store(self, row: Row, run: Path) -> None:
-        """Keep the run in the folder `run`, if its outcome depends on its scenario alone. Raises OSError."""
+    def store(self, row: Row, run: Path, *, new: bool = False) -> None:
+        """Keep the run in the folder `run`, if its outcome depends on its scenario alone. Raises OSError.
+
+        A `new` run takes the place of a damaged one.
+        """
         target = self._place(row.key)
+        if new and target.exists() and not _is_whole(target):
+            _drop(target)
         if row.outcome in CACHEABLE and not target.exists():
             _appear(run, target)
 
     def take(self, variant: Variant, out: Path) -> Row | None:
         """Put the run into the batch in `out`, if it is here: its row there, or None. Raises OSError."""
         here = self._place(variant.key)
-        row = finished_row(here)
-        if row is None or row.key != variant.key or row.outcome not in CACHEABLE:
+        if not here.exists():
             return None
-        if run_problems(here.parents[1], here.name):
+        row = finished_row(here)
+        if row is None or row.key != variant.key or row.outcome not in CACHEABLE or not _is_whole(here):
+            _drop(here)
             return None
         around = out / WORK / variant.run
         around.mkdir(parents=True, exist_ok=True)
@@ -59,16 +68,33 @@ class Cache:
             cached=True,
             log=row.log.replace(f"{RUNS}/{row.run}/", f"{RUNS}/{variant.run}/"),
         )
+        (copy / CHECKSUM).unlink(missing_ok=True)
         write_atomically(copy / ROW, as_written(row))
         target = run_folder(out, variant.run)
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(target, ignore_errors=True)
-        copy.rename(target)
+        swap(copy, target)
         around.rmdir()
         return row
 
     def _place(self, key: str) -> Path:
         return run_folder(self.folder / key[:2], key)
+
+
+def _is_whole(entry: Path) -> bool:
+    """Whether every byte of a run in the cache is as it was written; its results may be linked from other batches."""
+    try:
+        wanted, found = (entry / CHECKSUM).read_text(), row_sha256((entry / ROW).read_text())
+    except (OSError, ValueError):
+        return False
+    return wanted == found and not run_problems(entry.parents[1], entry.name, verify=True)
+
+
+def _drop(entry: Path) -> None:
+    """Remove a run from the cache, at once for everyone. Raises OSError."""
+    gone = entry.with_name(f".{entry.name}.{secrets.token_hex(4)}")
+    with contextlib.suppress(FileNotFoundError):  # another batch may have been first
+        entry.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 def _appear(source: Path, target: Path) -> None:
@@ -77,6 +103,7 @@ def _appear(source: Path, target: Path) -> None:
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         _copy(source, partial)
+        (partial / CHECKSUM).write_text(row_sha256((partial / ROW).read_text()))
         with contextlib.suppress(FileExistsError):
             partial.rename(target)
     except OSError:

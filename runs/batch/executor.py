@@ -248,7 +248,7 @@ class _Batch:
             worker=row.worker,
         )
         if self.cache is not None:
-            self.cache.store(row, run_folder(self.folder, row.run))
+            self.cache.store(row, run_folder(self.folder, row.run), new=True)
 
 
 class _OnDask:
