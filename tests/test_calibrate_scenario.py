@@ -296,4 +296,4 @@ def test_wrong_files_are_refused_before_anything_runs(tmp_path: Path) -> None:
     (tmp_path / "other_day.yaml").write_text(
         json.dumps({**SCENARIO, "horizon": {"start": "2014-01-13 00:00", "duration": "24 h", "step": "30 min"}})
     )
-    assert "no row lies both in a fit period and in the scenario's horizon" in faults(scenario="other_day.yaml")
+    assert "no row of it lies in a fit period and in the scenario's horizon" in faults(scenario="other_day.yaml")
