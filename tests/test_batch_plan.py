@@ -380,3 +380,14 @@ def test_shipped_batches_are_valid_throughout(file: Path) -> None:
     assert not plan.invalid
     assert file.stem == plan.batch.name
     assert set(plan.figures) == set(plan.batch.figures)
+
+
+def test_runs_are_counted_over_all_groups_before_any_is_built(planned: Callable[..., Plan]) -> None:
+    """4e9 combinations would not fit into memory."""
+    huge = {GAIN: {"start": 1, "stop": 2, "count": 2000}, STEP: {"start": 1, "stop": 2, "count": 2000}}
+    huge["seed"] = {"start": 1, "stop": 1000, "step": 1}
+    with pytest.raises(ScenarioError, match=r"gives 4,000,000,000 runs; at most 1,000,000 are possible"):
+        planned(vary=[{"grid": huge}])
+    groups = [{"name": name, "vary": [{"seeds": {"count": 600_000}}]} for name in ("one", "two")]
+    with pytest.raises(ScenarioError, match=r"gives 1,200,000 runs"):
+        planned(groups=groups)

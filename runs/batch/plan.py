@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -104,6 +105,7 @@ def make_plan(batch: BatchFile) -> Plan:
 
     Raises ScenarioError where the batch itself is wrong: too many runs, figures that no run can have.
     """
+    _check_count(batch)
     points = [(group, values) for group in batch.groups or (None,) for values in _points(batch, group)]
     digits = max(4, len(str(len(points))))
     wired: dict[str, _Wired] = {}
@@ -302,19 +304,38 @@ def _short(value: Any) -> str:
 # ------------------------------------------------------------------------- the points of the batch
 
 
+def _check_count(batch: BatchFile) -> None:
+    """Multiply the lengths of all blocks before any point is built. Raises ScenarioError for too many runs."""
+    common = math.prod(map(_length, batch.vary)) * (batch.sample.n if batch.sample is not None else 1)
+    count = common * sum(math.prod(map(_length, group.vary)) for group in batch.groups) if batch.groups else common
+    if count > MOST_RUNS:
+        problem = f"gives {count:,} runs; at most {MOST_RUNS:,} are possible."
+        raise ScenarioError([Fault(batch.place("vary"), problem, "Sample instead of taking every combination.")])
+
+
+def _length(block: Vary) -> int:
+    """How many sets of parameters a block has."""
+    if block.seeds is not None:
+        return block.seeds.count
+    if block.zip:
+        return len(next(iter(block.zip.values())).all())
+    return len(block.list) or math.prod(len(values.all()) for values in block.grid.values())
+
+
 def _points(batch: BatchFile, group: Group | None) -> Iterator[dict[str, Any]]:
     """The parameters of each run of a group, in order."""
     blocks = [_entries(block) for block in (*batch.vary, *(group.vary if group else ()))]
     if batch.sample is not None:
         blocks.append(sampled(batch.sample, batch.seed))
-    count = 1
-    for block in blocks:
-        count *= len(block)
-    if count > MOST_RUNS:
-        problem = f"gives {count:,} runs; at most {MOST_RUNS:,} are possible."
-        raise ScenarioError([Fault(batch.place("vary"), problem, "Sample instead of taking every combination.")])
     for combination in product(*blocks):
         yield {name: value for entry in combination for name, value in entry.items()}
+
+
+def _first(block: Vary) -> dict[str, Any]:
+    """The first set of parameters of a block."""
+    if block.grid or block.zip:
+        return {name: values.all()[0] for name, values in (block.grid or block.zip).items()}
+    return _entries(block)[0]
 
 
 def _entries(block: Vary) -> list[dict[str, Any]]:
@@ -386,7 +407,7 @@ def _settings(batch: BatchFile, group: Group | None, position: int) -> Iterator[
     for place, block in blocks:
         kind = "grid" if block.grid else "zip" if block.zip else "list" if block.list else "seeds"
         inside: Location = (kind, 0) if kind == "list" else (kind,)
-        for name, value in _entries(block)[0].items():
+        for name, value in _first(block).items():
             yield name, (*place, *inside, *(() if kind == "seeds" else (name,))), value
     if batch.sample is not None:
         for name, kind_of in batch.sample.parameters.items():
