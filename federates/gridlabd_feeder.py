@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -182,6 +182,20 @@ class GridlabdFeeder(Federate):
             Port("losses", "MW", "out", "losses of lines, transformers and services"),
             Port("energy_balance", "MW", "out", "head - losses - spot loads - homes", limit=limit),
         )
+
+    def window_settings(self) -> Mapping[str, Any]:
+        """The published feeder, the homes' places and their PV."""
+        if self._plan is None:
+            return {}
+        homes = self.config.homes
+        return {
+            "feeder": self.config.feeder,
+            "homes": homes.count,
+            "per_transformer": homes.per_transformer,
+            "power_per_home": homes.power_per_home,
+            "nodes": homes.nodes,
+            "home_pv_rating": self._plan.homes.pv_power.tolist() if self._plan.homes.pv_power.any() else (),
+        }
 
     def start(self, folder: Path) -> None:
         """Load the model; what GridLAB-D says is in `folder`/gridlabd.log."""

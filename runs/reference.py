@@ -11,7 +11,7 @@ from cosim.registry import federate_class, federate_kinds, unknown
 from cosim.scenario import Scenario
 from cosim.settings import Settings
 
-_FILLED_BY_WIRING = ("perturbations",)  #: federate kinds that no scenario names
+_FILLED_BY_WIRING = ("event_window", "perturbations")  #: federate kinds that no scenario names
 
 
 def settings_class(kind: str | None) -> type[Settings]:

@@ -17,6 +17,7 @@ from cosim.engine.journal import Column, JournalReader
 from cosim.federation import Federation
 from cosim.results import COUPLING, RESULTS, describe_time, group_attributes
 
+CHUNK_SIZE = 128 * 2**20  #: [B] of all of a federate's arrays together at most
 DIMENSIONS = "_ARRAY_DIMENSIONS"  #: where Zarr's format 2, the one with stable text arrays, names an array's dimensions
 
 
@@ -28,6 +29,11 @@ class _Group:
     columns: list[Column] = field(default_factory=list)
     arrays: dict[str, Any] = field(default_factory=dict)
     rows: int = 0
+    chunk: int = 1  #: rows in a chunk
+
+    def limit(self) -> None:
+        """Hold a chunk of all arrays to what memory bears: at millisecond steps hours are too many rows."""
+        self.chunk = min(self.chunk, max(1, CHUNK_SIZE // self.reader.row_size))
 
 
 class Recorder:
@@ -40,15 +46,22 @@ class Recorder:
         self.federation = federation
         self._store = zarr.open_group(str(folder / RESULTS), mode="w", zarr_format=2)
         self._store.attrs.update(group_attributes(federation))
-        self._chunk = max(1, federation.chunk // federation.step)
-        self._groups = {spec.name: _Group(JournalReader(scratch, spec.name)) for spec in federation.federates}
+        self._groups = {
+            spec.name: _Group(
+                JournalReader(scratch, spec.name),
+                chunk=max(1, federation.chunk // (spec.step or federation.step)),
+            )
+            for spec in federation.federates
+        }
 
     def take_full_chunks(self) -> None:
         """Store every chunk that is complete."""
         for name, group in self._groups.items():
-            while group.reader.pending() >= self._chunk:
-                self._append(name, group, group.reader.next_rows(self._chunk))
-                group.reader.took(self._chunk)
+            if group.reader.pending():
+                group.limit()
+            while group.reader.pending() >= group.chunk:
+                self._append(name, group, group.reader.next_rows(group.chunk))
+                group.reader.took(group.chunk)
 
     def finish(self) -> None:
         """Store the rest, and what follows from all of it, once all federates have ended. Raises OSError.
@@ -67,8 +80,10 @@ class Recorder:
         full: OSError | None = None
         for name, rows in rest.items():
             try:
-                for first in range(0, rows.size, self._chunk):
-                    self._append(name, self._groups[name], rows[first : first + self._chunk])
+                group = self._groups[name]
+                group.limit()
+                for first in range(0, rows.size, group.chunk):
+                    self._append(name, group, rows[first : first + group.chunk])
             except OSError as error:
                 full = error
         if full is not None:
@@ -99,23 +114,29 @@ class Recorder:
         group.columns = group.reader.columns
         target = self._store.create_group(name, overwrite=True)
         arrays = {}
-        arrays["time"] = self._array(target, "time", np.dtype(np.int64), {}, describe_time(self.federation))
+        arrays["time"] = self._array(
+            target, "time", np.dtype(np.int64), group.chunk, {}, describe_time(self.federation)
+        )
         for column in group.columns:
             attributes: dict[str, Any] = {"units": column.unit, "long_name": column.title}
             if column.limit is not None:
                 attributes["limit"] = column.limit
-            arrays[column.name] = self._array(target, column.name, column.dtype, column.coordinates, attributes)
+            arrays[column.name] = self._array(
+                target, column.name, column.dtype, group.chunk, column.coordinates, attributes
+            )
             for dimension, labels in column.coordinates.items():
                 if dimension not in target:
                     self._labels(target, dimension, list(labels))
         group.arrays = arrays
 
-    def _array(self, target: Any, name: str, dtype: np.dtype[Any], coordinates: Any, attributes: dict[str, Any]) -> Any:
+    def _array(
+        self, target: Any, name: str, dtype: np.dtype[Any], chunk: int, coordinates: Any, attributes: dict[str, Any]
+    ) -> Any:
         shape = tuple(len(labels) for labels in coordinates.values())
         return target.create_array(
             name,
             shape=(0, *shape),
-            chunks=(self._chunk, *shape),
+            chunks=(chunk, *shape),
             dtype=dtype,
             fill_value=None,  # a fill value would turn equal data, such as the time 0, into missing values
             attributes=attributes | {DIMENSIONS: ["time", *coordinates]},
