@@ -293,7 +293,8 @@ def _perturbations(scenario: Scenario, parts: Mapping[str, Part], faults: list[F
                 )
             )
             continue
-        item: Perturbation = perturbation_class(model.kind).model_validate(model.settings)
+        context = {"folder": scenario.folder}
+        item: Perturbation = perturbation_class(model.kind).model_validate(model.settings, context=context)
         try:
             item.check(scenario.horizon.duration)
             found = item.targets(inputs)

@@ -234,14 +234,14 @@ class WindowFeeder(Federate):
         config = self.config
         if not self._plan.der:
             return None
-        groups: list[tuple[str, int, Mapping[str, float], Mapping[str, ArrayLike]]] = [
-            (f"der.{k}", g.count, g.shares(), {"rating_kVA": g.rating, "three_phase": g.phases == "three"} | g.settings)
-            for k, g in enumerate(config.der)
-        ]
+        groups: list[tuple[str, int, Mapping[str, float], Mapping[str, ArrayLike]]] = []
+        for k, group in enumerate(config.der):
+            own = {"rating_kVA": group.rating, "three_phase": group.phases == "three", **group.settings}
+            groups.append((f"der.{k}", group.count, group.shares(), own))
         homes = np.array([rating * config.home_pv.oversize for rating in config.home_pv_rating if rating > 0.0])
         if len(homes):
-            own: dict[str, ArrayLike] = {"rating_kVA": homes, "three_phase": False, **config.home_pv.settings}
-            groups.append(("home_pv", len(homes), config.home_pv.makes, own))
+            at_home: dict[str, ArrayLike] = {"rating_kVA": homes, "three_phase": False, **config.home_pv.settings}
+            groups.append(("home_pv", len(homes), config.home_pv.makes, at_home))
         parts = []
         for place, count, shares, values in groups:
             try:
@@ -276,6 +276,11 @@ class WindowFeeder(Federate):
                 "steps must fit into the shortest time that decides a clause",
                 f"Use a step of at most {shortest / 2.0:.3g} s in the window.",
             )
+
+    @property
+    def plan(self) -> WindowPlan:
+        """What stands where."""
+        return self._plan
 
     def der_settings(self, legacies_as: str = "") -> dict[str, dict[str, Value]]:
         """What each DER is held to, by its name: the content of `der` in a settings file of `cosim comply`.
