@@ -153,6 +153,65 @@ def batch() -> list[str]:
     ]
 
 
+def startup() -> list[str]:
+    """A run's start, cold and forked warm."""
+    found = _script("benchmarks.bench_startup")
+    lines = [
+        "## Start-up of a run",
+        "",
+        "From the call to the first step, with processes started cold and forked warm as in a batch; processor time of",
+        "a run of 20 steps with all its processes.",
+        "",
+        "| | cold [s] | warm [s] | ratio | processor time cold [s] | warm [s] |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, row in found.items():
+        cold, warm = row["cold_startup_s"], row["warm_startup_s"]
+        lines.append(
+            f"| {name} | {cold:.2f} | {warm:.2f} | **{cold / warm:.1f}** "
+            f"| {row['cold_cpu_s']:.1f} | {row['warm_cpu_s']:.1f} |"
+        )
+    return [*lines, ""]
+
+
+def windows() -> list[str]:
+    """Feeders and grids at millisecond steps."""
+    feeder, grid = _script("benchmarks.bench_window_feeder"), _script("benchmarks.bench_dynamics")
+    return [
+        "## Event windows",
+        "",
+        f"One IEEE 123-node feeder with {feeder['der']:,} DER at {feeder['step_ms']:g} ms, and the dynamics of the",
+        "39-bus grid at 5 ms: seconds for a simulated second.",
+        "",
+        "| | |",
+        "| --- | --- |",
+        f"| feeder, quiet and with a fault [s] | {feeder['quiet']:.2f}, {feeder['fault']:.2f} |",
+        f"| its voltages, a solve [ms] | {feeder['milliseconds_per_solve']:.2f} |",
+        f"| against TDcoSim's published 0.038 s a DER | **{feeder['tdcosim_ratio']:.0f} times less** |",
+        f"| ANDES alone [s of one core] | {grid['alone']:.2f} |",
+        f"| ANDES as a federate | {grid['andes_dynamics']:.2f} ({grid['overhead']:+.0%}) |",
+        f"| the aggregate frequency response | {grid['frequency_response']:.3f} |",
+        "",
+    ]
+
+
+def calibration() -> list[str]:
+    """Calibration of a system's load, and with the co-simulation in the loop."""
+    lines = ["## Calibration", "", "| | |", "| --- | --- |"]
+    if (ROOT.parent / "shared" / "data").is_dir():
+        load = _script("benchmarks.bench_calibrate")
+        lines.append(
+            f"| Victoria, 35,088 half hours fitted and scored [s], of processor time [s] "
+            f"| **{load['seconds']:.0f}**, {load['cpu_seconds']:.0f} |"
+        )
+    loop = _script("benchmarks.bench_calibrate_loop")
+    lines += [
+        f"| in the loop: runs an hour, as the search asks for them | {loop['runs_per_hour']:,.0f} |",
+        f"| the same {loop['runs']:.0f} runs as one batch | {loop['runs_per_hour_of_one_batch']:,.0f} |",
+    ]
+    return [*lines, ""]
+
+
 def _script(module: str, *arguments: str) -> dict[str, Any]:
     """The figures that another benchmark prints as JSON; missing its bound is said by itself."""
     done = subprocess.run(
@@ -172,7 +231,7 @@ def main() -> None:
         f"Written by `make bench` on {machine}. Figures move with the machine and its load; compare ratios.",
         "",
     ]
-    for part in (day, homes, dispatch, der, batch):
+    for part in (day, homes, dispatch, der, startup, batch, calibration, windows):
         lines += part()
     PAGE.write_text("\n".join(lines).rstrip() + "\n")
     print(f"written: {PAGE.relative_to(ROOT)}")

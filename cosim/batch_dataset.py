@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cosim.batch_folder import PARAMETER, run_folder
-from cosim.engine.recorder import DIMENSIONS
 from cosim.errors import ResultsError
 from cosim.registry import unknown
 from cosim.results import BASELINE, RESULTS
+from cosim.stored_arrays import DIMENSIONS, StoredArray, arrays, group_attributes, groups
 
 if TYPE_CHECKING:
     import xarray
@@ -109,45 +108,33 @@ def _opened(batch: Batch, group: str, port: str, *, baseline: bool, elapsed: boo
 def _open(folder: Path, group: str, port: str, *, elapsed: bool) -> xarray.Dataset | None:
     """A federate's results of one run, or one output of it, lazily; None if there are none.
 
-    Read array by array: xarray's own way through a store of sixty outputs takes ten times as long for each run.
+    Read with `cosim.stored_arrays`: of 60 outputs a run in a fifth of the processor time that xarray's own way takes.
     """
     import xarray
 
     path = folder / RESULTS / group
-    names = [port] if port else [entry.parent.name for entry in sorted(path.glob("*/.zarray"))]
-    if not all((path / name / ".zarray").is_file() for name in ("time", *names)):
+    stored = arrays(path, *(("time", port) if port else ()))
+    if "time" not in stored or (port and port not in stored):
         return None
-    try:
-        time = _array(path, "time")
-        count = time.shape[0]
-        start = json.loads((folder / RESULTS / ".zattrs").read_text())["start"]
-        coordinates: dict[str, Any] = {"time": _times(np.asarray(time[...]), start, elapsed=elapsed)}
-        variables = {}
-        for name in names:
-            array = _array(path, name)
-            attributes = dict(array.attrs)
-            dimensions = attributes.pop(DIMENSIONS)
-            if name == "time" or dimensions[0] != "time":
-                continue
-            for dimension in dimensions[1:]:
-                if dimension not in coordinates:
-                    coordinates[dimension] = np.asarray(_array(path, dimension)[...])
-            variables[name] = (dimensions, _lazy(array)[:count], attributes)
-            coordinates["time"] = coordinates["time"][: array.shape[0]]  # a crash may have cut the last step short
-    except (OSError, ValueError, KeyError) as error:
-        raise ResultsError(f"the results in {folder} cannot be read ({error}); run it again") from error
-    rows = len(coordinates["time"])
+    start = group_attributes(folder / RESULTS)["start"]
+    coordinates: dict[str, Any] = {"time": _times(stored["time"][...], start, elapsed=elapsed)}
+    variables = {}
+    for name, array in stored.items():
+        if name == "time" or array.dimensions[0] != "time":
+            continue
+        for dimension in array.dimensions[1:]:
+            if dimension not in coordinates:
+                coordinates[dimension] = StoredArray(path / dimension)[...]
+        attributes = {key: value for key, value in array.attributes.items() if key != DIMENSIONS}
+        variables[name] = (array.dimensions, _lazy(array), attributes)
+    # a crash may have cut the last step short
+    rows = min([len(coordinates["time"]), *(array.shape[0] for _, array, _ in variables.values())])
+    coordinates["time"] = coordinates["time"][:rows]
     cut = {name: (dimensions, array[:rows], attributes) for name, (dimensions, array, attributes) in variables.items()}
     return xarray.Dataset(cut, coordinates)
 
 
-def _array(path: Path, name: str) -> Any:
-    import zarr
-
-    return zarr.open_array(str(path / name), mode="r", zarr_format=2)
-
-
-def _lazy(array: Any) -> Any:
+def _lazy(array: StoredArray) -> Any:
     """A stored array as a Dask array in blocks of whole stored chunks."""
     import dask.array
 
@@ -167,9 +154,8 @@ def _times(times: Any, start: str, *, elapsed: bool) -> Any:
 def _known(store: Path, *, whole: bool) -> set[str]:
     """The federates, or the outputs as `federate.port`, that a run has stored."""
     if whole:
-        return {path.parent.name for path in store.glob("*/.zgroup")}
-    found = {(path.parent.parent.name, path.parent.name) for path in store.glob("*/*/.zattrs")}
-    return {f"{group}.{name}" for group, name in found if name != "time"}
+        return set(groups(store))
+    return {f"{group}.{name}" for group in groups(store) for name in arrays(store / group) if name != "time"}
 
 
 def _check_units(opened: Mapping[str, xarray.Dataset]) -> None:

@@ -15,10 +15,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from cosim.errors import ResultsError
 from cosim.federation import Federation
+from cosim.stored_arrays import arrays
 
 if TYPE_CHECKING:
     import xarray
@@ -69,14 +68,13 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
 
 
 def digest(folder: Path) -> str:
-    """SHA-256 over every recorded array, with its name, type, shape and bytes; the same for equal results."""
-    import zarr
+    """SHA-256 over every recorded array, with its name, type, shape and bytes; the same for equal results.
 
+    Raises ResultsError if one is damaged.
+    """
     total = hashlib.sha256()
-    store = zarr.open_group(str(folder / RESULTS), mode="r", use_consolidated=False)
-    for path, item in sorted(store.members(max_depth=None)):
-        if isinstance(item, zarr.Array):
-            values = np.ascontiguousarray(item[...])
-            total.update(f"{path}\0{values.dtype.str}\0{values.shape}\0".encode())
-            total.update(values.tobytes())
+    for path, array in arrays(folder / RESULTS).items():
+        values = array[...]
+        total.update(f"{path}\0{values.dtype.str}\0{values.shape}\0".encode())
+        total.update(values)
     return total.hexdigest()

@@ -5,7 +5,7 @@ A run is good only if every check passes. A check that cannot be made because so
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 
 from cosim.contract import Time
-from cosim.engine.recorder import DIMENSIONS
 from cosim.engine.supervisor import Outcome
+from cosim.errors import ResultsError
 from cosim.federation import Federation
 from cosim.results import COUPLING, RESULTS
 from cosim.settings import Settings
+from cosim.stored_arrays import StoredArray, arrays, groups
 from cosim.units import format_duration
+
+Store = Mapping[str, Mapping[str, StoredArray]]  #: group -> array's name -> array
 
 
 class Check(Settings):
@@ -75,13 +78,19 @@ def _reached(federation: Federation, outcome: Outcome) -> Iterator[Check]:
 
 def _stored(federation: Federation, folder: Path, outcome: Outcome) -> Iterator[Check]:
     """Checks on what was recorded: all of it there, finite, balanced, and the boundary in agreement."""
-    import zarr
-
-    try:
-        store = zarr.open_group(str(folder / RESULTS), mode="r", use_consolidated=False)
-    except (OSError, ValueError) as error:
-        yield Check(name="recorded", passed=False, detail=f"the results cannot be opened: {error}")
+    path = folder / RESULTS
+    if not path.is_dir():
+        yield Check(name="recorded", passed=False, detail=f"the results cannot be opened: there is no {path}")
         return
+    try:
+        store = {name: arrays(path / name) for name in groups(path)}
+        yield from _of_stored(federation, store, outcome)
+    except ResultsError as error:
+        yield Check(name="recorded", passed=False, detail=str(error))
+
+
+def _of_stored(federation: Federation, store: Store, outcome: Outcome) -> Iterator[Check]:
+    """The checks of `_stored`. Raises ResultsError."""
     for spec in federation.federates:
         yield from _recorded(store, spec.name, outcome.steps.get(spec.name, 0))
         yield from _limits(store, spec.name)
@@ -89,7 +98,7 @@ def _stored(federation: Federation, folder: Path, outcome: Outcome) -> Iterator[
     yield from _mismatch(federation, store)
 
 
-def _recorded(store: Any, name: str, steps: int) -> Iterator[Check]:
+def _recorded(store: Store, name: str, steps: int) -> Iterator[Check]:
     """Every committed step of a federate is stored, and nothing stored is NaN."""
     if name not in store or "time" not in store[name] or steps == 0:
         yield Check(name="recorded", passed=False, detail=f"'{name}' recorded nothing", federate=name)
@@ -100,9 +109,9 @@ def _recorded(store: Any, name: str, steps: int) -> Iterator[Check]:
         problems.append(f"{times.size} of {steps} steps are stored")
     if np.any(np.diff(times) <= 0):
         problems.append("times do not rise")
-    for key, array in store[name].arrays():
+    for key, array in store[name].items():
         values = array[...]
-        if array.attrs.get(DIMENSIONS, [""])[0] == "time" and len(values) != times.size:
+        if array.dimensions[:1] == ("time",) and len(values) != times.size:
             problems.append(f"{key} has {len(values)} of {times.size} steps")
         if values.dtype.kind in "fc" and not np.all(np.isfinite(values)):
             problems.append(f"{key} holds NaN or infinity")
@@ -110,21 +119,21 @@ def _recorded(store: Any, name: str, steps: int) -> Iterator[Check]:
     yield Check(name="recorded", passed=not problems, detail=detail, federate=name)
 
 
-def _limits(store: Any, name: str) -> Iterator[Check]:
+def _limits(store: Store, name: str) -> Iterator[Check]:
     """Outputs that declare a limit, such as an energy balance, stay within it."""
     if name not in store:
         return
-    for key, array in store[name].arrays():
-        limit = array.attrs.get("limit")
+    for key, array in store[name].items():
+        limit = array.attributes.get("limit")
         if limit is None:
             continue
         values = np.abs(array[...]).reshape(array.shape[0], -1).max(axis=1)
         yield _within(
-            f"{key.replace('_', ' ')} of {name}", values, store[name]["time"], limit, array.attrs["units"], name
+            f"{key.replace('_', ' ')} of {name}", values, store[name]["time"], limit, array.attributes["units"], name
         )
 
 
-def _mismatch(federation: Federation, store: Any) -> Iterator[Check]:
+def _mismatch(federation: Federation, store: Store) -> Iterator[Check]:
     """Every boundary link stays within its tolerance; a lagged one has no earlier value at its first step."""
     for link in federation.links:
         if link.tolerance is None:
@@ -144,12 +153,12 @@ def _mismatch(federation: Federation, store: Any) -> Iterator[Check]:
             array[...][both][skip:],
             times[both][skip:],
             link.tolerance,
-            array.attrs["units"],
+            array.attributes["units"],
             link.destination.federate,
         )
 
 
-def _common_times(store: Any, *names: str) -> Any:
+def _common_times(store: Store, *names: str) -> Any:
     """The times [ns] at which all of the federates solved."""
     return reduce(np.intersect1d, (store[name]["time"][...] for name in names))
 
@@ -163,7 +172,7 @@ def _within(name: str, values: Any, times: Any, limit: float, unit: str, federat
     return Check(name=name, passed=bool(values[worst] <= limit), detail=detail, federate=federate, time=time)
 
 
-def _links(federation: Federation, store: Any) -> Iterator[Check]:
+def _links(federation: Federation, store: Store) -> Iterator[Check]:
     """Every link's source recorded values; that they arrived was checked by the destination as it ran."""
     silent = [link.key for link in federation.links if link.source.federate not in store]
     detail = (

@@ -271,8 +271,8 @@ def _forecast_of_dispatch(scenario: Scenario) -> dict[str, Any]:
 
 def _weather_of_demand(settings: Mapping[str, Any], parts: Mapping[str, Part]) -> dict[str, Any]:
     """The weather that a demand with a `model` follows: the scenario's, which is built before it."""
-    config = parts["weather"].config if "weather" in parts else None
-    if config is None or "model" not in settings or not hasattr(config, "table"):
+    config: Any = parts["weather"].config if "weather" in parts else None
+    if "model" not in settings or not hasattr(config, "table"):
         return {}
     return {"weather_table": config.table, "temperature_offset": getattr(config, "temperature_offset", 0.0)}
 

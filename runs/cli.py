@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +29,7 @@ from runs.respond import register as register_respond
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from cosim.errors import CosimError
     from cosim.simulation import Run
 
 INTERRUPTED = 130  #: the exit code after Ctrl-C and SIGTERM
@@ -175,15 +177,21 @@ def compare(
 
 @app.command()
 def report(
-    folder: RunFolder,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run or a batch.")],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Where to write it; by default in the folder.")
     ] = None,
 ) -> None:
-    """Write a run's report.html (again)."""
+    """Write the report.html of a run or a batch (again)."""
     import cosim
+    from cosim.batch_folder import is_batch
     from runs.report import write_report
 
+    if is_batch(folder):
+        from runs.batch_report import write_batch_report
+
+        print(write_batch_report(cosim.open_batch(folder), out))
+        return
     print(write_report(cosim.open(folder), out))
 
 
@@ -201,11 +209,11 @@ def list_(as_json: Json = False) -> None:
 @app.command()
 def schema(
     kind: Annotated[
-        str | None, typer.Argument(help="A federate kind or perturbation; without it, the scenario.")
+        str | None, typer.Argument(help="A federate kind, perturbation, `batch` or `calibration`; none: the scenario.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Print the settings of a scenario, a federate kind or a perturbation."""
+    """Print the settings of a scenario, batch or calibration file, a federate kind or a perturbation."""
     from runs.reference import json_schema, reference
 
     if as_json:
@@ -250,6 +258,16 @@ def _complain(text: str) -> None:
     print(f"cosim: {text}", file=sys.stderr)
 
 
+def _as_object(error: CosimError) -> dict[str, Any]:
+    """An error as `--json` prints it; the text goes to standard error all the same."""
+    from cosim.errors import ScenarioError
+
+    found: dict[str, Any] = {"error": type(error).__name__, "message": str(error), "exit_code": error.exit_code}
+    if isinstance(error, ScenarioError):
+        found["faults"] = [asdict(fault) for fault in error.faults]
+    return found
+
+
 @contextmanager
 def _terminate_as_interrupt() -> Iterator[None]:
     """Let SIGTERM end a run as orderly as Ctrl-C does."""
@@ -270,6 +288,8 @@ def main() -> None:
             code = app(standalone_mode=False)
     except CosimError as error:
         _complain(str(error))
+        if "--json" in sys.argv[1:]:
+            _print_json(_as_object(error))
         sys.exit(error.exit_code)
     except typer.TyperException as error:  # a wrong command or option
         message = error.format_message() if hasattr(error, "format_message") else str(error)

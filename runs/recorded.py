@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from cosim.contract import Array, Time
 from cosim.results import COUPLING, RESULTS
 from cosim.simulation import Run
+from cosim.stored_arrays import StoredArray, arrays, groups
 from cosim.units import UNITS
 
 Floats = NDArray[np.float64]
@@ -41,7 +42,7 @@ class Variable:
     labels: Mapping[str, tuple[str, ...]]  #: dimension beyond time -> labels
     times: Times  #: [ns] since the start
     attributes: Mapping[str, Any]
-    array: Any  #: the Zarr array
+    array: StoredArray
 
     @property
     def key(self) -> str:
@@ -81,9 +82,9 @@ class Recorded:
         self.federation: Mapping[str, Any] = run.manifest["federation"]
         self.start = datetime.fromisoformat(self.federation["start"])
         self.groups: dict[str, dict[str, Variable]] = {}
-        store = _open(run)
-        for name, group in [] if store is None else sorted(store.groups()):
-            variables = _variables(name, group)
+        store = run.folder / RESULTS
+        for name in groups(store):
+            variables = _variables(name, arrays(store / name))
             if name == COUPLING:
                 self.coupling = variables
             else:
@@ -133,28 +134,17 @@ class Recorded:
         return found[0] if found else {}
 
 
-def _open(run: Run) -> Any:
-    import zarr
-
-    try:
-        return zarr.open_group(str(run.folder / RESULTS), mode="r", use_consolidated=False)
-    except (OSError, ValueError):  # a run that failed before its first step
-        return None
-
-
-def _variables(group: str, store: Any) -> dict[str, Variable]:
-    arrays = dict(store.arrays())
+def _variables(group: str, arrays: Mapping[str, StoredArray]) -> dict[str, Variable]:
     if "time" not in arrays:
         return {}
-    times = np.asarray(arrays["time"][...], dtype=np.int64)
+    times = arrays["time"][...]
     found = {}
     for name, array in arrays.items():
-        dimensions = array.attrs["_ARRAY_DIMENSIONS"]
-        if name == "time" or dimensions[0] != "time":
+        first, *others = array.dimensions
+        if name == "time" or first != "time":
             continue
-        labels = {dimension: tuple(str(label) for label in arrays[dimension][...]) for dimension in dimensions[1:]}
-        attributes = dict(array.attrs)
-        rows = min(times.size, array.shape[0])
-        unit, title = attributes["units"], attributes["long_name"]
-        found[name] = Variable(group, name, unit, title, labels, times[:rows], attributes, array)
+        labels = {dimension: tuple(str(label) for label in arrays[dimension][...]) for dimension in others}
+        rows = min(times.size, len(array))
+        unit, title = array.attributes["units"], array.attributes["long_name"]
+        found[name] = Variable(group, name, unit, title, labels, times[:rows], array.attributes, array)
     return found

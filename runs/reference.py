@@ -1,29 +1,52 @@
-"""The scenario reference, made from the settings classes, so that it cannot drift from them."""
+"""The reference of scenarios, batches and calibrations, made from the settings classes: it cannot drift from them."""
 
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cosim.errors import Fault, ScenarioError
 from cosim.perturbations import perturbation_class, perturbation_kinds
-from cosim.registry import federate_class, federate_kinds, unknown
+from cosim.registry import federate_class, federate_kinds, submodules, unknown
 from cosim.scenario import Scenario
 from cosim.settings import Settings
 
+if TYPE_CHECKING:
+    from runs.calibrate.target import Target
+
 _FILLED_BY_WIRING = ("event_window", "perturbations")  #: federate kinds that no scenario names
+BATCH, CALIBRATION = "batch", "calibration"  #: other files than the scenario
 
 
 def settings_class(kind: str | None) -> type[Settings]:
-    """The settings of the scenario (None), a federate kind or a perturbation. Raises ScenarioError."""
+    """The settings of the scenario (None), a batch or calibration file, a calibration's target
+    (`calibration.temperature_response`), a federate kind or a perturbation. Raises ScenarioError.
+    """
     if kind is None:
         return Scenario
+    if kind == BATCH:
+        from runs.batch.file import BatchFile
+
+        return BatchFile
+    if kind == CALIBRATION:
+        from runs.calibrate.file import CalibrationFile
+
+        return CalibrationFile
+    if kind in (targets := _targets()):
+        return targets[kind].Config
     if kind in perturbation_kinds():
         return perturbation_class(kind)
     if kind in federate_kinds():
         return federate_class(kind).Config
-    known = [*federate_kinds(), *perturbation_kinds()]
-    raise ScenarioError([Fault("cosim schema", unknown("federate kind or perturbation", kind, known) + ".")])
+    known = [BATCH, CALIBRATION, *targets, *federate_kinds(), *perturbation_kinds()]
+    raise ScenarioError([Fault("cosim schema", unknown("file, federate kind or perturbation", kind, known) + ".")])
+
+
+def _targets() -> dict[str, type[Target]]:
+    """The targets of calibrations by the name under which `cosim schema` knows them."""
+    from runs.calibrate.target import PACKAGE, target_class
+
+    return {f"{CALIBRATION}.{kind}": target_class(kind) for kind in submodules(PACKAGE)}
 
 
 def json_schema(kind: str | None) -> dict[str, Any]:
@@ -57,6 +80,30 @@ def whole_reference() -> str:
         found = perturbation_class(kind)
         lines += _section(f"`{kind}`", found.model_json_schema(), inspect.getdoc(found) or "", "###")
     return "\n".join(lines).rstrip() + "\n"
+
+
+def file_reference() -> str:
+    """The page `docs/file_reference.md`: what stands in batch and calibration files."""
+    lines = [
+        "# Batch and calibration files",
+        "",
+        "Made from the settings classes by `make docs`; do not edit. A setting without a default is required.",
+        "",
+    ]
+    for title, kind in (("Batch file", BATCH), ("Calibration file", CALIBRATION)):
+        found = settings_class(kind)
+        lines += _section(title, found.model_json_schema(), inspect.getdoc(found) or "", "##")
+    lines += ["", "## Targets of calibrations", ""]
+    for name, target in _targets().items():
+        heading = f"`{name.removeprefix(CALIBRATION + '.')}`"
+        lines += _section(heading, target.Config.model_json_schema(), inspect.getdoc(target) or "", "###")
+        for word, choices in (("objective", target.objectives), ("baselines", target.baselines)):
+            lines += [f"- `{word}`: " + "; ".join(f"`{key}`, {text}" for key, text in choices.items())] * bool(choices)
+        lines += [""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+PAGES = {"scenario_reference.md": whole_reference, "file_reference.md": file_reference}
 
 
 def _section(title: str, schema: dict[str, Any], words: str, heading: str) -> list[str]:
@@ -122,4 +169,5 @@ if __name__ == "__main__":
     import sys
     from pathlib import Path
 
-    Path(sys.argv[1]).write_text(whole_reference(), encoding="utf-8")
+    for page in map(Path, sys.argv[1:]):
+        page.write_text(PAGES[page.name](), encoding="utf-8")

@@ -12,7 +12,7 @@ original, in feet and Btu, are turned into SI where they stand.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -260,8 +260,3 @@ def _transition(houses: Houses, step: float) -> tuple[Floats, Floats, Floats]:
     inverse = np.array([[a[1, 1], -a[0, 1]], [-a[1, 0], a[0, 0]]]) / det
     integral = np.einsum("ijh,jkh->ikh", inverse, free - identity)
     return free, integral[:, 0] / houses.air_capacity, integral[:, 1] / houses.mass_capacity
-
-
-def with_setpoint(houses: Houses, setpoint: Floats) -> Houses:
-    """The same houses with other set-points [degC]."""
-    return replace(houses, setpoint=setpoint)

@@ -175,7 +175,7 @@ def design(structure: Structure, drivers: Drivers) -> tuple[Floats, list[Term]]:
     daily = _bends(structure.coarse, cyclic=True)
     types = np.eye(len(DAY_TYPES))[drivers.day_type]
     working = (drivers.day_type < WORKDAYS).astype(float)[:, None]
-    blocks: list[tuple[str, Floats, tuple[Floats, ...], str]] = []
+    blocks: list[tuple[str, Floats, tuple[Any, ...], str]] = []
 
     def add(name: str, over: Floats, bends: Floats, group: str, extra: tuple[Floats, ...] = ()) -> None:
         count = over.shape[1]
@@ -260,7 +260,7 @@ def reaches(rows: Flags, memory: Memory, rows_a_day: int) -> Flags:
 class Choice:
     """One way to fit: what cross-validation chooses between."""
 
-    lags: tuple[float, ...]
+    structure: Structure
     memory: Mapping[int, float]
     smoothness: Smoothness
 
@@ -368,31 +368,34 @@ class Trial:
 
     choice: Choice
     error: float  #: CV(RMSE) on the left-out folds [%]
+    squares: Floats = field(default_factory=lambda: np.zeros(0))  #: (blocks) sums of squared errors [load's unit²]
 
 
 def cross_validate(
     structure: Structure,
     drivers: Drivers,
-    load: Floats,
+    loads: Floats,
     rows: Flags,
     folds: Integers,
+    blocks: Integers,
     memories: Sequence[Memory],
     smoothness: Sequence[Smoothness],
     rows_a_day: int,
     every: int = 1,
-    judged: Flags | None = None,
-) -> list[Trial]:
+) -> list[list[Trial]]:
     """Blocked cross-validation within `rows` (n): each of the `folds` (n) predicted from the others.
 
-    All choices are compared on the same rows, those of `judged` (n; by default those that the longest memory of all
-    may use). `every`: of the rows only each such one counts. A memory that leaves less than a tenth of the rows to
-    fit to is not tried.
+    `blocks` (n) number the stretches of days that the folds consist of; errors are summed for each.
+
+    `loads` (n, m): the trials of each of the m loads, which share the drivers. All choices are compared on the same
+    rows, those that the longest memory of all may use. `every`: of the rows only each such one counts. A memory that
+    leaves less than a tenth of the rows to fit to is not tried.
     """
     from scipy.linalg import cho_factor, cho_solve
 
     with np.errstate(divide="ignore", invalid="ignore"):
-        log = np.log(load)
-    good = rows & np.isfinite(log) & np.isfinite(drivers.temperatures).all(axis=1)
+        log = np.log(loads)
+    good = rows & np.isfinite(log).all(axis=1) & np.isfinite(drivers.temperatures).all(axis=1)
     columns, terms = design(structure, drivers)
     usable = []
     for memory in memories:
@@ -400,36 +403,38 @@ def cross_validate(
         own = good & long_enough & ~reaches(~good, memory, rows_a_day)
         if own.sum() >= 0.1 * good.sum():
             usable.append((memory, own))
-    common = np.logical_and.reduce([own for _, own in usable]) if judged is None else judged
+    common = np.logical_and.reduce([own for _, own in usable])
     thin = np.zeros(len(log), np.bool_)
     thin[::every] = True
-    mean = float(log[good].mean())
-    trials = []
+    counted, block = np.unique(blocks[common & thin], return_inverse=True)
+    position = np.zeros(len(log), np.int64)
+    position[common & thin] = block
+    mean = log[good].mean(axis=0)
+    trials: list[list[Trial]] = [[] for _ in range(loads.shape[1])]
     for memory, own in usable:
         chosen = np.flatnonzero(own & thin)
-        back = [(days * rows_a_day, weight) for days, weight in memory.items()]
         x, y = columns[chosen], log[chosen] - mean
-        for step, weight in back:
-            x, y = x - weight * columns[chosen - step], y - weight * (log[chosen - step] - mean)
+        for days, weight in memory.items():
+            before = chosen - days * rows_a_day
+            x, y = x - weight * columns[before], y - weight * (log[before] - mean)
         fold = folds[chosen]
-        numbers = np.unique(fold)
-        parts = [fold == number for number in numbers]
+        parts = [fold == number for number in np.unique(fold)]
         grams = [x[part].T @ x[part] for part in parts]
         moments = [x[part].T @ y[part] for part in parts]
         whole, moment = sum(grams), sum(moments)
         for smooth in smoothness:
             penalty = smooth.penalty(terms, rows_a_day / 24 / every)
-            squares = total = 0.0
-            count = 0
+            squares, truths = np.zeros((len(counted), loads.shape[1])), [np.zeros((0, loads.shape[1]))]
             for part, gram, own_moment in zip(parts, grams, moments, strict=True):
                 factor = cho_factor(whole - gram + penalty, overwrite_a=True, check_finite=False)
                 coefficients = cho_solve(factor, moment - own_moment, check_finite=False)
                 seen = part & common[chosen]
-                truth = load[chosen[seen]]
+                truth = loads[chosen[seen]]
                 guess = np.exp(log[chosen[seen]] - (y[seen] - x[seen] @ coefficients))
-                squares += float(np.sum((guess - truth) ** 2))
-                total += float(truth.sum())
-                count += int(seen.sum())
-            error = 100 * np.sqrt(squares / count) / (total / count) if count else np.inf
-            trials.append(Trial(Choice(structure.lags, dict(memory), smooth), float(error)))
+                np.add.at(squares, position[chosen[seen]], (guess - truth) ** 2)
+                truths.append(truth)
+            judged = np.concatenate(truths)
+            errors = 100 * np.sqrt(squares.sum(axis=0) / len(judged)) / judged.mean(axis=0)
+            for found, error, own_squares in zip(trials, errors, squares.T, strict=True):
+                found.append(Trial(Choice(structure, dict(memory), smooth), float(error), own_squares))
     return trials

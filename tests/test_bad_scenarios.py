@@ -6,6 +6,7 @@ message, with ` ... ` for what does not matter. `(file)` stands for a fault with
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -102,3 +103,14 @@ def test_a_scenario_that_is_not_there() -> None:
         cosim.load(FOLDER / "nowhere.yaml")
     with pytest.raises(ScenarioError, match="is a folder, not a file"):
         cosim.load(FOLDER)
+
+
+def test_with_json_the_error_is_an_object_with_every_fault() -> None:
+    file = FOLDER / "many_faults.yaml"
+    command = [sys.executable, "-m", "runs.cli", "validate", "--json", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    found = json.loads(done.stdout)
+    assert done.returncode == found["exit_code"] == 2
+    assert found["error"] == "ScenarioError"
+    assert [fault["place"] for fault in found["faults"]] == [fault.place for fault in faults(file)]
+    assert found["message"] in done.stderr

@@ -65,7 +65,7 @@ def test_a_finished_run_is_not_made_again(tmp_path: Path) -> None:
     ("fault", "words"),
     [
         ("raise", "federate 'bad' at simulated 20 min: raised ZeroDivisionError: the model divided by nothing."),
-        ("nan", "federate 'bad' at simulated 20 min: "),
+        pytest.param("nan", "federate 'bad' at simulated 20 min: ", marks=pytest.mark.long),
     ],
 )
 def test_a_fault_of_the_model_is_a_row_after_one_try(tmp_path: Path, fault: str, words: str) -> None:
@@ -140,6 +140,7 @@ def test_the_end_of_a_zygote_ends_its_run(tmp_path: Path) -> None:
     assert "killed by SIGKILL" in ends[0].error
 
 
+@pytest.mark.long
 def test_the_processes_of_a_run_do_not_outlive_it(tmp_path: Path) -> None:
     """The run's own process is killed: what it had started goes too, before the run is told as lost."""
     thread, _, ends = sleeping(tmp_path, retries=0)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +22,7 @@ from cosim.seeds import generator
 from federates.gridlabd_feeder import GridlabdFeeder, Homes
 from feeders.home_populations import CALIBRATED, charging_population, distributions_of
 from feeders.homes import PLUG_SHAPE, HomeDistributions, HomesError, draw_homes, normal_quantile, plug_power
+from runs.calibrate.file import CalibrationFile, load_calibration
 from runs.calibrate.targets.house_population import simulate_homes, thermal
 from solvers.house_population import Climate, mean_wall_irradiance
 
@@ -96,7 +99,6 @@ def test_the_heat_wave_with_temperatures_as_published(without: tuple[str, ...]) 
 @pytest.mark.long
 def test_the_heat_wave_of_july_is_predicted_from_june(tmp_path: Path) -> None:
     from runs.calibrate.data import read_tables
-    from runs.calibrate.file import load_calibration
     from runs.calibrate.target import Task, target_class
 
     file = load_calibration(ROOT / "runs" / "calibrations" / "fontana_homes.yaml")
@@ -242,3 +244,72 @@ def test_the_default_scenario_runs_with_calibrated_populations() -> None:
     homes = scenario.model_dump(mode="json")["feeders"][0]["model"]["homes"]
     assert Path(homes["population"]).stem == "fontana_june_2017"
     assert Path(homes["ev_population"]).stem == "trondheim_2019"
+
+
+@pytest.mark.long
+def test_a_population_is_found_again_from_what_its_homes_drew(tmp_path: Path) -> None:
+    """Forty drawn homes with noise as measured ones: the held-out mean and the parameters that count come back."""
+    from runs.calibrate.data import read_tables
+    from runs.calibrate.target import Task, target_class
+
+    utc = np.arange("2017-05-29T07", "2017-07-12T07", dtype="datetime64[h]")
+    hour = (utc - np.timedelta64(7, "h")).astype(np.int64) % 24
+    spell = np.repeat(np.random.default_rng(3).normal(0, 3.5, len(utc) // 24), 24)
+    coast = 21 + spell + 5 * np.cos((hour - 15) / 24 * 2 * np.pi)
+    weather = {"t": utc.astype(str), "coast": coast, "inland": coast + 12, "humidity": 0.5 + 0.1 * np.sin(hour)}
+    pd.DataFrame(weather).to_csv(tmp_path / "weather.csv", index=False)
+    known = {"envelope": 0.8, "cooling_setpoint_mean": 24.5, "cooling_setpoint_spread": 2.2, "plug_noise": 0.5}
+    file = _written(tmp_path, "homes.csv", {"t": utc.astype(str)} | {f"h{k}": coast / 20 for k in range(40)})
+    kind = target_class("house_population")
+    target = kind(kind.Config.model_validate(file.target.settings))
+    from runs.calibrate.targets.house_population import _join, _Site
+
+    data = _join(read_tables(file, kind.needs))
+    assert file.split is not None
+    site = _Site(data, target.config, file.split.fit_days(data.days))
+    settings = distributions_of(_fontana(), {**known, "ev_share": 0.0, "pv_share": 0.0})
+    drawn = simulate_homes(settings, 40, site.at(0.55, 0.0, 1.3), data.wall, 11)
+    file = _written(tmp_path, "homes.csv", {"t": utc.astype(str)} | {f"h{k}": drawn[:, k] for k in range(40)})
+    outcome = target.calibrate(Task(file, read_tables(file, kind.needs), tmp_path))
+    scores = {(s.part, s.quantity, s.score): s.value for s in outcome.scores}
+    assert scores["held-out", "mean power of a home", "CV(RMSE)"] < 10
+    assert abs(scores["held-out", "energy of a day", "mean error"]) < 4
+    assert 60 < scores["held-out", "single homes", "spread of mean power over the measured spread"] < 160
+    for name in ("envelope", "cooling_setpoint_mean"):
+        interval = outcome.parameters[name].interval
+        assert interval is not None
+        assert np.asarray(interval[0]) <= known[name] <= np.asarray(interval[1]), name
+
+
+def _written(folder: Path, name: str, columns: Mapping[str, Any]) -> CalibrationFile:
+    """The calibration of made-up homes, with their loads."""
+    pd.DataFrame(columns).to_csv(folder / name, index=False)
+    homes = "\n".join(f"      home{k:02d}: {{column: h{k}, unit: kWh}}" for k in range(40))
+    (folder / "file.yaml").write_text(f"""
+name: made_up
+data:
+  - name: homes
+    file: homes.csv
+    source: a simulation
+    licence: none
+    time: {{column: t, zone: UTC, local: "-07:00"}}
+    columns:
+{homes}
+  - name: weather
+    file: weather.csv
+    source: made up
+    licence: none
+    time: {{column: t, zone: UTC, local: "-07:00"}}
+    columns:
+      coast: {{column: coast, unit: degC}}
+      inland: {{column: inland, unit: degC}}
+      humidity: {{column: humidity}}
+split: {{fit: [[2017-06-01, 2017-06-30]], held_out: [[2017-07-01, 2017-07-11]]}}
+target:
+  kind: house_population
+  latitude: 34.1
+  longitude: -117.43
+  fixed: {{floor_area_median: 180, floor_area_spread: 0.25, cooling_share: 1.0, cop_mean: 3.8, cop_spread: 0.4,
+           envelope_spread: 0.2, cooling_capacity_spread: 0.2}}
+""")
+    return load_calibration(folder / "file.yaml")

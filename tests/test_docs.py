@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 
 from docs.fill import filled
-from runs.reference import whole_reference
+from runs.reference import PAGES
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def test_reference_is_made_from_the_schema() -> None:
-    assert (DOCS / "scenario_reference.md").read_text() == whole_reference(), "run `make docs`"
+@pytest.mark.parametrize("page", PAGES)
+def test_reference_is_made_from_the_schema(page: str) -> None:
+    assert (DOCS / page).read_text() == PAGES[page](), "run `make docs`"
 
 
 @pytest.mark.parametrize("page", sorted(path.name for path in DOCS.glob("*.md")))
@@ -41,12 +42,16 @@ def commands(page: Path) -> list[list[str]]:
             found.append([sys.executable, "-c", text])
         else:
             lines = [shlex.split(line, comments=True) for line in text.splitlines()]
-            found += [line for line in lines if line and line[0] == "cosim"]
+            found += [line for line in lines if line and line[0] in ("cosim", "python")]
     return found
 
 
+HUNDRED_RUNS = [pytest.mark.long, pytest.mark.timeout(3600)]  # in small: tests/test_batch_report.py
+PAGES = ["add_a_federate.md", "calibrate.md", "tutorial.md", pytest.param("batch.md", marks=HUNDRED_RUNS)]
+
+
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("page", ["add_a_federate.md", "tutorial.md"])
+@pytest.mark.parametrize("page", PAGES)
 def test_tutorials_run(page: str, tmp_path: Path) -> None:
     for name in ("docs", "runs"):
         (tmp_path / name).symlink_to(ROOT / name)

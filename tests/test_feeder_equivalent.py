@@ -264,6 +264,16 @@ def test_parts_add_up_and_voltage_counts() -> None:
         _steps(SMALL, {0: {"head_voltage": 0.1 + 0j}}, 1)
 
 
+def test_settings_that_both_feeders_have_mean_the_same() -> None:
+    detailed, own = (federate_class(kind).Config for kind in ("gridlabd_feeder", "equivalent_feeder"))
+    pairs = [(detailed.model_fields, own.model_fields)]
+    pairs.append((detailed().homes.__class__.model_fields, own().homes.__class__.model_fields))
+    for theirs, ours in pairs:
+        for name in set(theirs) & set(ours) - {"homes"}:
+            assert theirs[name].default == ours[name].default, name
+            assert theirs[name].annotation == ours[name].annotation, name
+
+
 def test_parameters_of_another_feeder_are_refused() -> None:
     with pytest.raises(ConfigError, match="was fitted to the feeder ieee123, this is ieee13"):
         _federate("equivalent_feeder", {"feeder": "ieee13"})
@@ -282,6 +292,22 @@ def test_the_shipped_parameters_state_their_error() -> None:
     assert set(SHIPPED.parameters) == set(NAMES)
     assert all(parameter.interval is not None for parameter in SHIPPED.parameters.values())
     assert "CV(RMSE)" in SHIPPED.headline
+
+
+def test_the_page_says_what_the_parameters_state() -> None:
+    page = (ROOT / "docs" / "scaling.md").read_text()
+    unseen = [score for score in SHIPPED.provenance.scores if score.part != "fit"]
+    said = {score.quantity: score.value for score in unseen if score.score in ("CV(RMSE)", "RMSE", "error")}
+    for quantity, words in (
+        ("active power at the head, hourly", "| active power, CV(RMSE) | {:.2f} % ("),
+        ("active power at the head, hourly, with other homes of the same distributions", "drawn anew | {:.1f} % |"),
+        ("power of air conditioners, hourly", "alone, CV(RMSE) | {:.1f} % |"),
+        ("reactive power at the head, hourly, of the mean apparent power", "mean apparent power | {:.1f} % |"),
+        ("energy shed", "trip sheds | {:.1f} % |"),
+        ("rebound", "returns after it | {:.1f} % |"),
+        ("rebound peak, mean of 15 min", "what returns | {:.0f} % |"),
+    ):
+        assert words.format(said[quantity]) in page, quantity
 
 
 def test_a_held_out_scenario_of_the_fit_is_refused(tmp_path: Path) -> None:

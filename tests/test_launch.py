@@ -105,7 +105,7 @@ def test_a_run_and_its_twin_at_once(tmp_path: Path, warm: Noting) -> None:
     [
         ("raise", ["raised ZeroDivisionError: the model divided by nothing", "run.log"]),
         ("kill", ["killed by SIGKILL", "computing"]),
-        ("exit_5", ["exit code 5"]),
+        pytest.param("exit_5", ["exit code 5"], marks=pytest.mark.long),
         pytest.param("loop", ["hangs: it has been computing", "limits.step (now 2 s)"], marks=pytest.mark.long),
     ],
 )
@@ -179,7 +179,7 @@ cosim.run(from_mapping(json.loads(sys.argv[1]), pathlib.Path(sys.argv[2])), sys.
 """
 
 
-@pytest.mark.parametrize("how", ["started", "forked"])
+@pytest.mark.parametrize("how", [pytest.param("started", marks=pytest.mark.long), "forked"])
 def test_nothing_outlives_the_supervisor(tmp_path: Path, pair: Callable, how: str) -> None:
     """SIGKILL of who runs: the zygote, started or forked from it, and what that forked, are gone at once."""
     mapping = pair("saboteur_alone.py", duration="100 d", at="200 d")
@@ -226,6 +226,7 @@ def test_a_zygote_forks_only_from_one_thread(tmp_path: Path) -> None:
         thread.join()
 
 
+@pytest.mark.long
 def test_a_federate_whose_module_starts_a_thread_is_started_cold(tmp_path: Path, pair: Callable) -> None:
     """A fork would not have the thread; the run goes on with processes of their own."""
     package = tmp_path / "threaded_federate-1.dist-info"
@@ -245,6 +246,7 @@ def test_a_federate_whose_module_starts_a_thread_is_started_cold(tmp_path: Path,
     assert cosim.open(tmp_path / "run").trustworthy
 
 
+@pytest.mark.long
 def test_sigterm_ends_a_forked_process_at_once(tmp_path: Path, pair: Callable, warm: Noting) -> None:
     """Whatever handler the process from which it was forked has: it dies of it, and the run says so."""
     running = Running(pair, tmp_path / "run", warm)

@@ -169,6 +169,7 @@ def test_the_same_bits_on_two_workers_as_here(cluster: Cluster, tmp_path: Path) 
     assert {address for addresses in seen.values() for address in addresses} == set(HOSTS)  # both, and no other
 
 
+@pytest.mark.long
 def test_input_files_need_not_be_on_the_worker(tmp_path: Path) -> None:
     """The worker sees an empty folder where the federates' files are, as another machine would."""
     from distributed import Client, Scheduler, SpecCluster
@@ -213,8 +214,8 @@ def test_input_files_need_not_be_on_the_worker(tmp_path: Path) -> None:
     ("fault", "words"),
     [
         ("raise", ["raised ZeroDivisionError: the model divided by nothing", "run.log"]),
-        ("kill", ["killed by SIGKILL", "computing"]),
-        ("loop", ["hangs: it has been computing", "limits.step (now 2 s)"]),
+        pytest.param("kill", ["killed by SIGKILL", "computing"], marks=pytest.mark.long),
+        pytest.param("loop", ["hangs: it has been computing", "limits.step (now 2 s)"], marks=pytest.mark.long),
     ],
 )
 def test_a_federate_fails_on_a_worker(
@@ -229,7 +230,7 @@ def test_a_federate_fails_on_a_worker(
         assert "saboteur.py" in (end.run.folder / "run.log").read_text()
 
 
-@pytest.mark.parametrize("number", [0, 1], ids=["with the broker", "without"])
+@pytest.mark.parametrize("number", [pytest.param(0, marks=pytest.mark.long), 1], ids=["with the broker", "without"])
 def test_a_worker_is_killed(cluster: Cluster, pair: Callable, tmp_path: Path, number: int) -> None:
     running = InBackground(long(pair("saboteur_alone.py")), tmp_path / "run", cluster)
     address = sorted(cluster.client.scheduler_info()["workers"])[number]
@@ -294,6 +295,7 @@ def test_workers_do_not_go_on_without_their_supervisor(cluster: Cluster, pair: C
 
 
 @pytest.mark.long
+@pytest.mark.timeout(300)
 def test_the_scheduler_is_killed(pair: Callable, tmp_path: Path) -> None:
     """The run ends with what was recorded; the workers end with their scheduler, and what they ran with them."""
     words = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", HOSTS[0], "--port", "0"]

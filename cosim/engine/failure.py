@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from cosim.contract import Time
+
+SUFFIX = ".error.json"  #: of a failure's file
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,11 @@ class Failure:
         """Write it where `read_failures` finds it, whole or not at all."""
         partial = folder / f"{self.federate}.error.partial"
         partial.write_text(json.dumps(asdict(self)))
-        partial.rename(folder / f"{self.federate}.error.json")
+        partial.rename(folder / f"{self.federate}{SUFFIX}")
 
 
 def read_failures(folder: Path) -> list[Failure]:
     """All failures written so far, the first cause first."""
-    found = [Failure(**json.loads(path.read_text())) for path in folder.glob("*.error.json")]
+    paths = [entry.path for entry in os.scandir(folder) if entry.name.endswith(SUFFIX)]  # asked often
+    found = [Failure(**json.loads(Path(path).read_text())) for path in paths]
     return sorted(found, key=lambda failure: (failure.secondary, failure.stamp))

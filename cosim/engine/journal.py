@@ -79,6 +79,7 @@ class JournalReader:
         self._rows_path = folder / f"{federate}.rows"
         self._columns_path = folder / f"{federate}.columns.json"
         self._columns: list[Column] | None = None
+        self._dtype: np.dtype[Any] | None = None
         self._read = 0
 
     @property
@@ -93,18 +94,24 @@ class JournalReader:
     @property
     def row_size(self) -> int:
         """Of one row [B]."""
-        return row_type(self.columns).itemsize
+        return self._row.itemsize
 
     def pending(self) -> int:
         """How many whole rows can be taken."""
         if not self.columns:
             return 0
-        return self._rows_path.stat().st_size // row_type(self.columns).itemsize - self._read
+        return self._rows_path.stat().st_size // self._row.itemsize - self._read
 
     def next_rows(self, count: int) -> np.ndarray[Any, Any]:
         """The next `count` rows; they stay pending until `took`."""
-        dtype = row_type(self.columns)
-        return np.fromfile(self._rows_path, dtype=dtype, count=count, offset=self._read * dtype.itemsize)
+        return np.fromfile(self._rows_path, dtype=self._row, count=count, offset=self._read * self._row.itemsize)
+
+    @property
+    def _row(self) -> np.dtype[Any]:
+        """The layout of a row, once it is known."""
+        if self._dtype is None:
+            self._dtype = row_type(self.columns)
+        return self._dtype
 
     def took(self, count: int) -> None:
         """Note that the next `count` rows are stored."""

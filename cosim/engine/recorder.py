@@ -6,6 +6,7 @@ and the number of rounds. What the store looks like is in `cosim/results.py`; th
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from cosim.engine.files import ROUNDS
 from cosim.engine.journal import Column, JournalReader
 from cosim.federation import Federation
 from cosim.results import COUPLING, RESULTS, describe_time, group_attributes
+from cosim.stored_arrays import DIMENSIONS, ArrayWriter, StoredArray, consolidate, create_group, write_array
 
 CHUNK_SIZE = 128 * 2**20  #: [B] of all of a federate's arrays together at most
-DIMENSIONS = "_ARRAY_DIMENSIONS"  #: where Zarr's format 2, the one with stable text arrays, names an array's dimensions
 
 
 @dataclass
@@ -27,7 +28,7 @@ class _Group:
 
     reader: JournalReader
     columns: list[Column] = field(default_factory=list)
-    arrays: dict[str, Any] = field(default_factory=dict)
+    arrays: dict[str, ArrayWriter] = field(default_factory=dict)
     rows: int = 0
     chunk: int = 1  #: rows in a chunk
 
@@ -35,21 +36,22 @@ class _Group:
         """Hold a chunk of all arrays to what memory bears: at millisecond steps hours are too many rows."""
         self.chunk = min(self.chunk, max(1, CHUNK_SIZE // self.reader.row_size))
 
+    def stored(self, name: str) -> Any:
+        """All that is stored of an array."""
+        return StoredArray(self.arrays[name].path)[...]
+
 
 class Recorder:
     """Writes one run's store."""
 
     def __init__(self, scratch: Path, folder: Path, federation: Federation) -> None:
         """Begin an empty store in `folder`. Raises OSError."""
-        import zarr
-
         self.federation = federation
-        self._store = zarr.open_group(str(folder / RESULTS), mode="w", zarr_format=2)
-        self._store.attrs.update(group_attributes(federation))
+        self._store = folder / RESULTS
+        create_group(self._store, group_attributes(federation))
         self._groups = {
             spec.name: _Group(
-                JournalReader(scratch, spec.name),
-                chunk=max(1, federation.chunk // (spec.step or federation.step)),
+                JournalReader(scratch, spec.name), chunk=max(1, federation.chunk // (spec.step or federation.step))
             )
             for spec in federation.federates
         }
@@ -68,8 +70,6 @@ class Recorder:
 
         The journals go first: on a full disk they make room for what they held.
         """
-        import zarr
-
         rest = {
             name: group.reader.next_rows(count)
             for name, group in self._groups.items()
@@ -89,7 +89,7 @@ class Recorder:
         if full is not None:
             raise full
         self._write_coupling()
-        zarr.consolidate_metadata(self._store.store)
+        consolidate(self._store)
 
     def _append(self, name: str, group: _Group, rows: np.ndarray[Any, Any]) -> None:
         """Store rows after those stored before; what an earlier try left half done is written over."""
@@ -97,56 +97,41 @@ class Recorder:
             self._create(name, group)
         end = group.rows + rows.size
         for key, array in group.arrays.items():
-            array.resize((end, *array.shape[1:]))
-            array[group.rows : end] = rows[key]
+            array.write(group.rows, rows[key])
+        for array in group.arrays.values():
+            array.set_length(end)
         group.rows = end
 
     def mend(self) -> None:
-        """Take back what could be stored in part only: a hole would read as zeros. Raises OSError."""
+        """Take back what could be stored in part only. Raises OSError."""
         for name, group in self._groups.items():
+            if group.rows == 0:
+                shutil.rmtree(self._store / name, ignore_errors=True)
+                continue
             for array in group.arrays.values():
-                if array.shape[0] != group.rows:
-                    array.resize((group.rows, *array.shape[1:]))
-            if group.rows == 0 and name in self._store:
-                del self._store[name]
+                if array.length != group.rows:
+                    array.set_length(group.rows)
+                array.drop_rest()
 
     def _create(self, name: str, group: _Group) -> None:
         group.columns = group.reader.columns
-        target = self._store.create_group(name, overwrite=True)
-        arrays = {}
-        arrays["time"] = self._array(
-            target, "time", np.dtype(np.int64), group.chunk, {}, describe_time(self.federation)
-        )
+        target = self._store / name
+        create_group(target)
+        arrays = {"time": ArrayWriter(target / "time", np.dtype(np.int64), (), group.chunk, self._attributes_of_time())}
         for column in group.columns:
             attributes: dict[str, Any] = {"units": column.unit, "long_name": column.title}
             if column.limit is not None:
                 attributes["limit"] = column.limit
-            arrays[column.name] = self._array(
-                target, column.name, column.dtype, group.chunk, column.coordinates, attributes
-            )
+            attributes[DIMENSIONS] = ["time", *column.coordinates]
+            arrays[column.name] = ArrayWriter(target / column.name, column.dtype, column.shape, group.chunk, attributes)
             for dimension, labels in column.coordinates.items():
-                if dimension not in target:
-                    self._labels(target, dimension, list(labels))
+                if not (target / dimension).exists():
+                    values = np.array(labels, dtype=f"U{max(map(len, labels), default=1) or 1}")
+                    write_array(target / dimension, values, {"long_name": dimension, DIMENSIONS: [dimension]})
         group.arrays = arrays
 
-    def _array(
-        self, target: Any, name: str, dtype: np.dtype[Any], chunk: int, coordinates: Any, attributes: dict[str, Any]
-    ) -> Any:
-        shape = tuple(len(labels) for labels in coordinates.values())
-        return target.create_array(
-            name,
-            shape=(0, *shape),
-            chunks=(chunk, *shape),
-            dtype=dtype,
-            fill_value=None,  # a fill value would turn equal data, such as the time 0, into missing values
-            attributes=attributes | {DIMENSIONS: ["time", *coordinates]},
-        )
-
-    def _labels(self, target: Any, dimension: str, labels: list[str]) -> None:
-        width = max((len(label) for label in labels), default=1)
-        data = np.array(labels, dtype=f"U{max(1, width)}")
-        attributes = {"long_name": dimension, DIMENSIONS: [dimension]}
-        target.create_array(dimension, data=data, fill_value=None, attributes=attributes)
+    def _attributes_of_time(self) -> dict[str, Any]:
+        return describe_time(self.federation) | {DIMENSIONS: ["time"]}
 
     def _write_coupling(self) -> None:
         """The mismatch of each boundary link: what the destination used against what then held at the source.
@@ -174,27 +159,26 @@ class Recorder:
             group = self._groups[name]
             attributes = {"units": "1", "long_name": f"rounds until the coupling led by {name} agreed"}
             key = "rounds" if len(leaders) == 1 else f"rounds {name}"
-            found.append((key, group.arrays["time"][...], group.arrays[ROUNDS][...], attributes))
+            found.append((key, group.stored("time"), group.stored(ROUNDS), attributes))
         found = [entry for entry in found if entry[1].size]
-        target = self._store.create_group(COUPLING, overwrite=True)
+        target = self._store / COUPLING
+        create_group(target)
         if found:
             axis = np.unique(np.concatenate([times for _, times, _, _ in found]))
-            self._filled(target, "time", axis, describe_time(self.federation))
+            write_array(target / "time", axis, self._attributes_of_time())
             for name, times, values, attributes in found:
                 spread = np.full(axis.size, np.nan)
                 spread[np.searchsorted(axis, times)] = values
-                self._filled(target, name, spread, attributes)
+                write_array(target / name, spread, attributes | {DIMENSIONS: ["time"]})
 
     def _mismatch(self, link: Any, source: _Group, destination: _Group, column: Column) -> tuple[Any, Any]:
         spec = next(c for c in source.columns if c.name == link.source.port)
         index = (
             () if link.source.label is None else (list(next(iter(spec.coordinates.values()))).index(link.source.label),)
         )
-        times = np.intersect1d(source.arrays["time"][...], destination.arrays["time"][...])
-        held = source.arrays[link.source.port][...][np.isin(source.arrays["time"][...], times)]
-        used = destination.arrays[column.name][...][np.isin(destination.arrays["time"][...], times)]
+        at_source, at_destination = source.stored("time"), destination.stored("time")
+        times = np.intersect1d(at_source, at_destination)
+        held = source.stored(link.source.port)[np.isin(at_source, times)]
+        used = destination.stored(column.name)[np.isin(at_destination, times)]
         difference = np.abs(link.gain * (held[(slice(None), *index)] - used))
         return difference.reshape(times.size, -1).max(axis=1) if times.size else np.zeros(0), times
-
-    def _filled(self, target: Any, name: str, data: Any, attributes: dict[str, Any]) -> None:
-        target.create_array(name, data=data, fill_value=None, attributes=attributes | {DIMENSIONS: ["time"]})

@@ -17,6 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from cosim.contract import Time
 from cosim.engine.failure import Failure, read_failures
 from cosim.engine.files import FEDERATION_FILE, SCRATCH
@@ -152,10 +154,10 @@ class Supervisor:
 
     def _failed(self) -> Fault | None:
         """A federate wrote down a failure; wait a little for the first cause if this one only followed."""
-        for name, row in zip(self.status.names, self.status.rows, strict=True):
-            if row["errno"]:
-                cause = f"cannot write: {os.strerror(int(row['errno']))}."
-                return Fault(name, int(row["time"]), cause, _DISK_REMEDY)
+        for index in np.flatnonzero(self.status.rows["errno"]):
+            row = self.status.rows[index]
+            cause = f"cannot write: {os.strerror(int(row['errno']))}."
+            return Fault(self.status.names[index], int(row["time"]), cause, _DISK_REMEDY)
         failures = read_failures(self.scratch)
         until = time.monotonic() + GRACE
         while failures and failures[0].secondary and time.monotonic() < until:
@@ -209,19 +211,21 @@ class Supervisor:
         now = time.monotonic()
         limits = self.federation.limits
         rows = self.status.rows
-        phases = rows["phase"]
-        starting = [n for n in self.status.names if self._phase(n) in _STARTING]
-        starting.sort(key=lambda n: _STARTING.index(self._phase(n)))
-        for name in starting:
-            fault = self._stuck_at_start(name, now)
+        phases = rows["phase"].copy()
+        starting = sorted(np.flatnonzero(phases < Phase.COMPUTING), key=lambda index: _STARTING.index(phases[index]))
+        for index in starting:
+            fault = self._stuck_at_start(self.status.names[index], now)
             if fault is not None:
                 return fault
         if starting:
             return None
         if self._first_step is None:
             self._first_step = now
-        for name, row in zip(self.status.names, rows, strict=True):
-            allowed = limits.step if row["steps"] else limits.start
+        allowed_ns = np.where(rows["steps"] > 0, limits.step, limits.start)
+        at_work = (phases == Phase.COMPUTING) | (phases == Phase.CLOSING)
+        for index in np.flatnonzero(at_work & (now - rows["stamp"] > allowed_ns / 1e9)):
+            # it may have gone on between the two looks
+            name, row, allowed = self.status.names[index], rows[index], int(allowed_ns[index])
             if row["phase"] in (Phase.COMPUTING, Phase.CLOSING) and now - row["stamp"] > allowed / 1e9:
                 doing = PHRASES[Phase(int(row["phase"]))].removeprefix("was ")
                 cause = f"hangs: it has been {doing} for more than {format_duration(allowed)}."

@@ -47,6 +47,7 @@ def batch(
     cache: Annotated[
         Path | None, typer.Option("--cache", metavar="DIR", help="Share finished runs with other batches here.")
     ] = None,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Do not write report.html.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one machine-readable object.")] = False,
 ) -> None:
     """Run the variants of a scenario on Dask; leave a folder with a table and every run's results."""
@@ -74,10 +75,11 @@ def batch(
     with show_batch(quiet=as_json) as show:
         ended = run_batch(plan, folder, choice, show)
     again = _again(file, out, choice, workers)
+    report = None if no_report else _write_report(ended, again)
     if as_json:
-        print(json.dumps(_summary(ended, again), indent=2, ensure_ascii=False))
+        print(json.dumps(_summary(ended, again, report), indent=2, ensure_ascii=False))
     else:
-        _print(ended)
+        _print(ended, report)
     if ended.failed:
         _complain(ended, again)
         raise typer.Exit(1)
@@ -106,10 +108,18 @@ def _estimate(plan: Plan, folder: Path, workers: int, *, as_json: bool) -> None:
         print_estimate(found)
 
 
-def _summary(ended: Ended, again: str) -> dict[str, Any]:
+def _write_report(ended: Ended, again: str) -> Path:
+    from cosim.batch_folder import Batch
+    from runs.batch_report import write_batch_report
+
+    return write_batch_report(Batch(ended.folder), again=again)
+
+
+def _summary(ended: Ended, again: str, report: Path | None) -> dict[str, Any]:
     failed = [{"run": row.run, "outcome": row.outcome, "error": row.error, "log": row.log} for row in ended.failed]
     return {
         "folder": str(ended.folder),
+        "report": report and str(report),
         "runs": len(ended.rows),
         "outcomes": dict(Counter(row.outcome for row in ended.rows)),
         "failed": failed,
@@ -117,11 +127,12 @@ def _summary(ended: Ended, again: str) -> dict[str, Any]:
     }
 
 
-def _print(ended: Ended) -> None:
+def _print(ended: Ended, report: Path | None) -> None:
     from rich.console import Console
 
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in Counter(row.outcome for row in ended.rows).items())
-    Console().print(f"{len(ended.rows)} runs: {outcomes}\nResults: {ended.folder}", highlight=False)
+    text = f"{len(ended.rows)} runs: {outcomes}\nResults: {ended.folder}" + (f"   Report: {report}" if report else "")
+    Console().print(text, highlight=False, soft_wrap=True)
 
 
 def _again(file: Path, out: Path | None, choice: Choice, workers: int | None) -> str:

@@ -385,6 +385,12 @@ def _difference(value: float, unit: str, wanted: str, spec: FigureSpec) -> float
     return converted - convert(0.0, unit, wanted) if spec.minus_baseline else converted
 
 
+def series_of(spec: FigureSpec, run: Recorded) -> tuple[Times, Floats] | None:
+    """Times [ns] (n) and values (n) of the series that a figure reduces; None if the run did not record it."""
+    variable = _variable(spec, run)
+    return None if variable is None else (variable.times, _series(spec, variable))
+
+
 def _variable(spec: FigureSpec, run: Recorded) -> Variable | None:
     """The output that a figure reduces, if the run recorded it, and the label with it."""
     reference = PortReference.parse(str(spec.of))
@@ -448,4 +454,4 @@ def _number(reduce: str, times: Times, series: Floats, hours: Floats) -> float:
     return float(simple[reduce]())
 
 
-__all__ = ["READY", "FigureSpec", "compute_figures", "figure_problem", "named_figures", "unit_and_title"]
+__all__ = ["READY", "FigureSpec", "compute_figures", "figure_problem", "named_figures", "series_of", "unit_and_title"]

@@ -155,6 +155,11 @@ class BatchFile(Settings):
         return self._folder
 
     @property
+    def file(self) -> str:
+        """The batch file's name in its folder; "" for a batch from plain data."""
+        return self._document.name if self._document.lines else ""
+
+    @property
     def base(self) -> Scenario:
         """The base scenario."""
         if self._base is None:  # not read from a file

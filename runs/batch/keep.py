@@ -10,11 +10,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from cosim.batch_folder import write_atomically
-from cosim.engine.recorder import DIMENSIONS
 from cosim.results import MANIFEST, RESULTS
 from cosim.simulation import Run
-
-CONSOLIDATED = ".zmetadata"  #: the file of all metadata of a store
+from cosim.stored_arrays import CONSOLIDATED, arrays, groups
 
 
 def is_kept(key: str, patterns: Iterable[str]) -> bool:
@@ -38,14 +36,14 @@ def _keep_only(folder: Path, patterns: Sequence[str]) -> None:
     store, new, old = (folder / name for name in (RESULTS, f".{RESULTS}.new", f".{RESULTS}.old"))
     gone: set[str] = set()  # paths of groups and arrays in the store
     dropped: list[str] = []
-    for group in sorted(path.parent for path in store.glob("*/.zgroup")):
-        arrays = {path.parent.name: _dimensions(path.parent) for path in group.glob("*/.zarray")}
-        recorded = {name for name, dimensions in arrays.items() if name != "time" and dimensions[:1] == ["time"]}
-        kept = {name for name in recorded if is_kept(f"{group.name}.{name}", patterns)}
-        used = {dimension for name in kept for dimension in arrays[name]}
-        gone |= {f"{group.name}/{name}" for name in arrays if name not in kept and name not in used}
-        gone |= set() if kept else {group.name}
-        dropped += [f"{group.name}.{name}" for name in sorted(recorded - kept)]
+    for group in groups(store):
+        stored = {name: array.dimensions for name, array in arrays(store / group).items()}
+        recorded = {name for name, dimensions in stored.items() if name != "time" and dimensions[:1] == ("time",)}
+        kept = {name for name in recorded if is_kept(f"{group}.{name}", patterns)}
+        used = {dimension for name in kept for dimension in stored[name]}
+        gone |= {f"{group}/{name}" for name in stored if name not in kept and name not in used}
+        gone |= set() if kept else {group}
+        dropped += [f"{group}.{name}" for name in sorted(recorded - kept)]
 
     def left_out(path: str, names: list[str]) -> list[str]:
         below = Path(path).relative_to(store)
@@ -64,11 +62,6 @@ def _keep_only(folder: Path, patterns: Sequence[str]) -> None:
     shutil.rmtree(old)
     manifest = json.loads((folder / MANIFEST).read_text())
     write_atomically(folder / MANIFEST, json.dumps({**manifest, "dropped": dropped}, indent=2) + "\n")
-
-
-def _dimensions(array: Path) -> list[str]:
-    """The names of a stored array's dimensions."""
-    return list(json.loads((array / ".zattrs").read_text())[DIMENSIONS])
 
 
 def _parents(key: str) -> set[str]:

@@ -23,6 +23,7 @@ def describe(plan: Plan) -> dict[str, Any]:
     return {
         "batch": batch.as_mapping(),
         "folder": str(batch.folder),
+        "file": batch.file,
         "scenario": batch.base.name,
         "seed": batch.seed,
         "runs": len(plan.variants),

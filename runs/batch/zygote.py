@@ -40,9 +40,7 @@ _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 #: What a run's child and its hosts need, imported once.
 PRELOADED = (
     "cosim.engine.host",
-    "pandas",
-    "xarray",
-    "zarr",
+    "numcodecs",
     "cosim.simulation",
     "cosim.wiring",
     "runs.batch.child",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,7 +33,13 @@ def calibrate(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier calibration's folder.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a killed calibration stopped.")] = False,
-    workers: Annotated[int, typer.Option(help="Processes for targets that run simulations in the loop.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", "-w", min=1, help="Processes for simulations in the loop; by default the cores."),
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option("--scheduler", metavar="ADDRESS", help="Run them on this Dask scheduler instead.")
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Check file and data, and fit nothing.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Do not write report.html.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one machine-readable object.")] = False,
@@ -46,7 +53,14 @@ def calibrate(
         return
     with _progress(quiet=as_json) as progress:
         done = run_calibration(
-            file, out, overwrite=overwrite, resume=resume, workers=workers, report=not no_report, progress=progress
+            file,
+            out,
+            overwrite=overwrite,
+            resume=resume,
+            workers=workers or os.cpu_count() or 1,
+            scheduler=scheduler,
+            report=not no_report,
+            progress=progress,
         )
     report = None if no_report else done.folder / REPORT
     if as_json:

@@ -286,11 +286,19 @@ def _from_wall(place: str, naive: Instants, zone: ZoneInfo) -> Instants:
 
 def local_clocks(utc: Instants, zone: Any) -> tuple[Instants, Instants]:
     """Local standard time and wall clock (n each) of `utc` (n)."""
+    wall = _on_wall(utc, zone)
+    if not len(utc):
+        return utc, wall
+    # a summer's data alone never show standard time: look at the months around them
+    months = utc[0] + np.arange(-6, 7) * np.timedelta64(30, "D")
+    return utc + min((wall - utc).min(), (_on_wall(months, zone) - months).min()), wall
+
+
+def _on_wall(utc: Instants, zone: Any) -> Instants:
     import pandas
 
     aware = pandas.DatetimeIndex(utc, tz="UTC").tz_convert(zone)
-    wall = np.asarray(aware.tz_localize(None).to_numpy("datetime64[s]"))
-    return utc + (wall - utc).min() if len(utc) else utc, wall
+    return np.asarray(aware.tz_localize(None).to_numpy("datetime64[s]"))
 
 
 def _values(

@@ -136,6 +136,10 @@ class CalibrationFile(Settings):
     that are kept are those of `split`."""
     target: TargetModel
     """What is fitted."""
+    objective: str | None = None
+    """What the fit makes small, one of the target's `objectives`; none: its first."""
+    baselines: tuple[str, ...] | None = None
+    """What the scores are held against on the same data, some of the target's `baselines` by name; none: all."""
     parameters: dict[str, Bound] = Field(default_factory=dict)
     """Bounds and priors of parameters, for targets that search; name -> bound."""
 

@@ -67,7 +67,8 @@ def render(done: Calibration) -> str:
 def _sections(done: Calibration) -> tuple[list[tuple[str, list[Any]]], list[dict[str, Any]]]:
     """The figures by section, numbered through the page, and what plotly draws."""
     known = list(dict.fromkeys([*SECTIONS, *(figure.section for figure in done.figures)]))
-    sections, drawn = [], []
+    sections: list[tuple[str, list[Any]]] = []
+    drawn: list[dict[str, Any]] = []
     for title in known:
         own = [figure for figure in done.figures if figure.section == title]
         if own:

@@ -6,13 +6,13 @@ import json
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from cosim.calibrated import ParameterFile, Provenance, Score
-from cosim.errors import MachineError, ScenarioError
+from cosim.errors import Fault, MachineError, ScenarioError
 from runs.calibrate.data import missing_notices, read_tables, sources
 from runs.calibrate.file import CalibrationFile, load_calibration
 from runs.calibrate.target import Figure, Outcome, Table, Target, Task, target_class
@@ -49,6 +49,7 @@ def calibrate(
     overwrite: bool = False,
     resume: bool = False,
     workers: int = 1,
+    scheduler: str | None = None,
     report: bool = True,
     progress: Callable[[str], None] = lambda text: None,
 ) -> Calibration:
@@ -61,11 +62,14 @@ def calibrate(
     if not isinstance(file, CalibrationFile):
         file = load_calibration(file)
     folder = Path(out) if out is not None else RESULTS_FOLDER / f"calibration_{file.name}"
+    _refuse_foreign(folder, overwrite=overwrite, resume=resume)
     progress("reading and checking the data")
-    target, task = _checked(file, folder, workers, resume, progress)
+    target, task = _checked(file, folder, workers, scheduler, resume, progress)
     tables = task.tables
-    _prepare(folder, overwrite=overwrite, resume=resume)
+    _prepare(folder)
     outcome = target.calibrate(task)
+    if objective := target.objective_of(file):
+        outcome = replace(outcome, facts={"Objective": objective, **outcome.facts})
     notices = _notices(file, tables)
     parameters = ParameterFile(
         name=file.name,
@@ -77,7 +81,7 @@ def calibrate(
             data=sources(file),
             fitted=outcome.fitted,
             held_out=outcome.held_out,
-            scores=tuple(outcome.scores),
+            scores=_held_against(file, type(target), outcome.scores),
             warnings=(*notices, *outcome.warnings),
             versions={"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
             seed=file.seed,
@@ -103,21 +107,49 @@ def check(file: CalibrationFile | str | Path) -> tuple[Mapping[str, Table], list
     """
     if not isinstance(file, CalibrationFile):
         file = load_calibration(file)
-    _, task = _checked(file, RESULTS_FOLDER, 1, False, lambda text: None)
+    _, task = _checked(file, RESULTS_FOLDER, 1, None, False, lambda text: None)
     return task.tables, _notices(file, task.tables)
 
 
 def _checked(
-    file: CalibrationFile, folder: Path, workers: int, resume: bool, progress: Callable[[str], None]
+    file: CalibrationFile,
+    folder: Path,
+    workers: int,
+    scheduler: str | None,
+    resume: bool,
+    progress: Callable[[str], None],
 ) -> tuple[Target, Task]:
     """The target and what it is given, checked. Raises ScenarioError."""
     kind = target_class(file.target.kind)
+    _refuse_unknown_choices(file, kind)
     target = kind(kind.Config.model_validate(file.target.settings, context={"folder": file.folder}))
-    task = Task(file, read_tables(file, kind.needs), folder, workers, resume, progress)
+    task = Task(file, read_tables(file, target.reads(file)), folder, workers, scheduler, resume, progress)
     faults = list(target.check(task))
     if faults:
         raise ScenarioError(faults)
     return target, task
+
+
+def _refuse_unknown_choices(file: CalibrationFile, kind: type[Target]) -> None:
+    """Raise ScenarioError if the file names an objective or a baseline that the target has not."""
+    faults = []
+    given = [(("objective",), file.objective, kind.objectives)] if file.objective is not None else []
+    given += [(("baselines", number), name, kind.baselines) for number, name in enumerate(file.baselines or ())]
+    for place, name, known in given:
+        if name not in known:
+            remedy = f"Use one of: {', '.join(known)}." if known else "Leave it out."
+            faults.append(Fault(file.document.place(place), f"'{name}' is unknown to {file.target.kind}.", remedy))
+    if faults:
+        raise ScenarioError(faults)
+
+
+def _held_against(file: CalibrationFile, kind: type[Target], scores: Sequence[Score]) -> tuple[Score, ...]:
+    """The scores beside the chosen baselines alone."""
+    left_out = set() if file.baselines is None else set(kind.baselines) - set(file.baselines)
+    return tuple(
+        score.model_copy(update={"baselines": {k: v for k, v in score.baselines.items() if k not in left_out}})
+        for score in scores
+    )
 
 
 def _notices(file: CalibrationFile, tables: Mapping[str, Table]) -> list[str]:
@@ -128,14 +160,18 @@ def _notices(file: CalibrationFile, tables: Mapping[str, Table]) -> list[str]:
     ]
 
 
-def _prepare(folder: Path, *, overwrite: bool, resume: bool) -> None:
-    """The folder, new or of an earlier calibration. Raises MachineError."""
+def _refuse_foreign(folder: Path, *, overwrite: bool, resume: bool) -> None:
+    """Raise MachineError if the folder holds something that must not be written over."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())) and not resume:
         ours = folder.is_dir() and (folder / MANIFEST).is_file()
         if not (overwrite and ours):
             what = "is not an earlier calibration's folder" if overwrite else "exists and is not empty"
             remedy = "" if overwrite else ", or add --overwrite or --resume"
             raise MachineError(f"{folder} {what}; choose another with --out{remedy}")
+
+
+def _prepare(folder: Path) -> None:
+    """Make the folder. Raises MachineError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # said before the fit, so that a killed calibration's folder is known as one

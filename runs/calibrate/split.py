@@ -84,7 +84,11 @@ class Split(Settings):
 
     def fold_of(self, days: Days) -> NDArray[np.int64]:
         """The fold (0 ... folds - 1) of each of `days` (n): blocks of whole days in turn."""
-        return np.asarray(days.astype("datetime64[D]").astype(np.int64) // self.block_days % self.folds)
+        return self.block_of(days) % self.folds
+
+    def block_of(self, days: Days) -> NDArray[np.int64]:
+        """The number of the block of whole days in which each of `days` (n) lies."""
+        return np.asarray(days.astype("datetime64[D]").astype(np.int64) // self.block_days)
 
     def in_words(self, days: Days) -> tuple[str, str]:
         """What is fitted and what is held out of `days` (n), in words."""

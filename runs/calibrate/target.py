@@ -91,7 +91,8 @@ class Task:
     file: CalibrationFile
     tables: Mapping[str, Table]  #: the data, by name
     folder: Path  #: for checkpoints; kept from one call to the next where the user resumes
-    workers: int = 1
+    workers: int = 1  #: on this machine, without a scheduler
+    scheduler: str | None = None  #: the address of a Dask scheduler on which simulations run
     resume: bool = False
     progress: Callable[[str], None] = lambda text: None  #: say what goes on, in a few words
 
@@ -127,12 +128,23 @@ class Target(ABC):
     """Something that can be calibrated."""
 
     needs: ClassVar[Sequence[Needs]] = ()
+    objectives: ClassVar[Mapping[str, str]] = {}  #: what it can make small: name -> in words; the first by default
+    baselines: ClassVar[Mapping[str, str]] = {}  #: what it can be held against: name -> in words
 
     class Config(Settings):
         """The settings beside `kind` in the calibration file."""
 
     def __init__(self, config: Any) -> None:
         self.config = config
+
+    def reads(self, file: CalibrationFile) -> Sequence[Needs]:
+        """The data that it needs; a target whose settings decide on that says it here. Raises ScenarioError."""
+        return self.needs
+
+    def objective_of(self, file: CalibrationFile) -> str:
+        """What the fit makes small, in words; nothing where the target does not say."""
+        name = file.objective or next(iter(self.objectives), "")
+        return f"{name}: {self.objectives[name]}" if name else ""
 
     def check(self, task: Task) -> Sequence[Fault]:
         """What is wrong with data or settings beyond what was checked already; called before the fit starts."""

@@ -6,7 +6,7 @@ distance that two samples of one distribution keep in 95 % of cases; and the pow
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -63,6 +63,10 @@ class EvCharging(Target):
         ),
     )
 
+    baselines: ClassVar[Mapping[str, str]] = {
+        "the sessions fitted to": "the distance of the fitted sessions themselves from the held-out ones",
+    }
+
     class Config(Settings):
         """Settings of the fit."""
 
@@ -75,6 +79,8 @@ class EvCharging(Target):
 
     def check(self, task: Task) -> Sequence[Fault]:
         """A split is needed, and sessions enough on both sides of it."""
+        if task.file.parameters:
+            return [Fault("parameters", "bounds are not taken by this target.", "Leave them out.")]
         if task.file.split is None:
             return [Fault("calibration", "has no split.", "Say what is held out.")]
         data = _recorded(task, self.config.kind_of_user)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +101,13 @@ class FeederEquivalent(Target):
     reactive power at the head. The active power at the head, which counts in a larger grid, is scored.
     """
 
+    objectives: ClassVar[Mapping[str, str]] = {
+        "least squares": "of means over 30 minutes of each part of the feeder that was recorded",
+    }
+    baselines: ClassVar[Mapping[str, str]] = {
+        "degree-hour regression": "the head's power as a linear function of load scale, degree hours and sun",
+    }
+
     class Config(Settings):
         """Settings of the target."""
 
@@ -120,6 +127,10 @@ class FeederEquivalent(Target):
                 scenario = cosim.load(path)
                 if [feeder.model.kind for feeder in scenario.feeders] != [DETAILED]:
                     faults.append(Fault(place, f"must have one feeder of kind {DETAILED}.", "Change the scenario."))
+                for name in ("population", "ev_population"):
+                    if any(name in feeder.model.settings.get("homes", {}) for feeder in scenario.feeders):
+                        problem = f"its homes are drawn with `{name}`, which the equivalent does not know."
+                        faults.append(Fault(place, problem, "Leave it out."))
                 if field == "held_out" and any(_overlap(scenario, cosim.load(other)) for other in self.config.fit):
                     problem = "its days and homes are among those that are fitted to."
                     faults.append(Fault(place, problem, "Give it other days or another seed."))

@@ -73,6 +73,14 @@ class HousePopulation(Target):
         ),
     )
 
+    objectives: ClassVar[Mapping[str, str]] = {
+        "least squares": "of the mean home's hourly power against the measured mean, with priors",
+    }
+    baselines: ClassVar[Mapping[str, str]] = {
+        "same slot a week before": "the measured power of the same hour a week before",
+        "degree hours": "regression on the hour and degree hours",
+    }
+
     class Config(Settings):
         """Settings of the fit."""
 
@@ -95,6 +103,8 @@ class HousePopulation(Target):
 
     def check(self, task: Task) -> Sequence[Fault]:
         """A split is needed, and weather for all days of it."""
+        if task.file.parameters:
+            return [Fault("parameters", "bounds are not taken by this target.", "Leave them out.")]
         if task.file.split is None:
             return [Fault("calibration", "has no split.", "Say what is fitted and what is held out.")]
         data = _join(task.tables)
@@ -206,7 +216,7 @@ def _join(tables: Mapping[str, Table]) -> _Data:
     homes = np.full((len(utc), matrix.shape[1]), np.nan)
     _, here, there = np.intersect1d(utc, loads.utc, return_indices=True)
     homes[here] = matrix[there]
-    wall = utc + _shift(loads)
+    wall = (utc + _shift(loads)).astype("datetime64[s]")
     given = [np.full(len(utc), np.nan) for _ in range(3)]
     _, here, there = np.intersect1d(utc, weather.utc, return_indices=True)
     for values, name in zip(given, ("coast", "inland", "humidity"), strict=True):

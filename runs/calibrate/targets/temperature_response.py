@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Annotated, Any, ClassVar, Literal
+from itertools import product
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from cosim.calibrated import Parameter, Score
-from cosim.errors import Fault
+from cosim.errors import ContractError, Fault
 from cosim.settings import Settings
 from feeders.load_model import LoadCalendar, drivers
 from runs.calibrate.series import Scale, parts_of, score_series, series_figures
@@ -33,7 +34,6 @@ from solvers.temperature_response import (
     with_memory,
 )
 
-BASELINES = {"week before": "week_before", "degree hours": "degree_hours", "Hong with lags": "hong"}
 EDGES = {0.0: (0.0, 45.0), 24.0: (3.0, 36.0), 72.0: (5.0, 32.0)}
 LEAST_TREND = 1.5  #: [years] of data below which a trend cannot be told from the season
 WEAK = 0.5  #: [1] standard deviation over value, from which a parameter's sign is in doubt: it is not identified
@@ -75,11 +75,21 @@ class TemperatureResponse(Target):
             (
                 Need("load", "MW", 0.0, 2e6, many=True, daily="load"),
                 Need("temperature", "degC", -70.0, 60.0, daily="temperature"),
-                Need("holiday", "1", 0.0, 1.0, required=False),
+                Need("holiday", "1", 0.0, 1.0, required=False, may_be_constant=True),
                 Need("sun", "W/m2", 0.0, 1500.0, required=False, daily="sun"),
             )
         ),
     )
+
+    objectives: ClassVar[Mapping[str, str]] = {
+        "CV(RMSE)": "penalised least squares of ln load; what is not fitted has the least cross-validated CV(RMSE)",
+        "MAPE": "penalised least squares of ln load; what is not fitted has the least cross-validated MAPE",
+    }
+    baselines: ClassVar[Mapping[str, str]] = {
+        "week before": "the measured load of the same slot a week before",
+        "degree hours": "regression on the hour of the week and heating and cooling degree hours",
+        "Hong with lags": "T. Hong's benchmark with means of the temperature over 24 and 72 h",
+    }
 
     class Config(Settings):
         """Settings of the temperature response."""
@@ -96,18 +106,14 @@ class TemperatureResponse(Target):
         """Penalties on bends over temperature to choose between, in rows of half an hour."""
         season_smoothness: tuple[float, ...] = (0.3, 3.0, 30.0)
         """Likewise over the year."""
+        season: tuple[Annotated[int, Field(ge=4, le=52)], ...] = (10,)
+        """Numbers of smooth functions over the year to choose between; their smoothness is chosen besides."""
         holidays: tuple[date, ...] = ()
         """Days that count as Sundays, besides those of the data's column holiday."""
         periods: dict[str, tuple[Period, ...]] = Field(default_factory=dict)
         """Periods with a daily profile of their own: name -> [[first day, last day], ...]."""
         turn_of_year: bool = True
         """Working days from 20 December to 30 January have a profile of their own."""
-        baselines: tuple[Literal["week before", "degree hours", "Hong with lags"], ...] = (
-            "week before",
-            "degree hours",
-            "Hong with lags",
-        )
-        """What the model is held against, on the same data."""
         selection_step: int = Field(default=30, ge=1)
         """Cross-validation takes a row each so many minutes; the final fit takes all."""
 
@@ -147,14 +153,15 @@ class TemperatureResponse(Target):
         models: dict[str, Any] = {}
         terms: dict[str, list[str]] = {}
         main = task.file.split
-        assert main is not None  # `check` refuses a file without
+        if main is None:
+            raise ContractError("a calibration without a split must not pass the check")
         calendar = self._calendar(task, table, main)
         for label, split in [("", main), *((f"{name}: ", s) for name, s in task.file.further_splits.items())]:
             fitted = self._fit_all(task, table, split, names, calendar)
             references = {}
             for name in names:
                 one = fitted[name]
-                references = self._baselines(table, name, split)
+                references = self._baselines(task, table, name, split)
                 parts = parts_of(split, table, one.used)
                 scores += score_series(
                     _short(name), table.columns[name], one.forecast, references, parts, self.config.scale, label
@@ -241,28 +248,38 @@ class TemperatureResponse(Target):
             for season in config.season_smoothness
         ]
         trials: dict[str, list[Trial]] = {name: [] for name in names}
-        known: dict[tuple[float, ...], tuple[Structure, Any]] = {}
-        for lags in config.lags:
+        known: dict[Structure, Any] = {}
+        for lags, season in product(config.lags, config.season):
             structure = Structure(
                 lags=lags,
                 ranges=tuple(_edges(hours) for hours in lags),
+                season=season,
                 periods=tuple(config.periods),
                 turn_of_year=config.turn_of_year,
                 trend=bool(span > LEAST_TREND),
             )
             driven = drivers(structure, calendar, table.wall, temperature, step)
-            known[lags] = (structure, driven)
+            known[structure] = driven
             task.progress(f"cross-validation, lags {', '.join(f'{hours:g}' for hours in lags)} h")
             loads = np.stack([table.columns[name] for name in names], axis=1)
             found_trials = cross_validate(
-                structure, driven, loads, rows, split.fold_of(days), config.memory, smoothness, rows_a_day, every
+                structure,
+                driven,
+                loads,
+                rows,
+                split.fold_of(days),
+                split.block_of(days),
+                config.memory,
+                smoothness,
+                rows_a_day,
+                every,
             )
             for name, tried in zip(names, found_trials, strict=True):
                 trials[name] += tried
         found = {}
         for name in names:
             best = min(trials[name], key=lambda trial: trial.error).choice
-            structure, driven = known[best.lags]
+            structure, driven = best.structure, known[best.structure]
             task.progress(f"{_short(name)}: fit")
             one = fit(
                 structure,
@@ -282,11 +299,11 @@ class TemperatureResponse(Target):
             found[name] = _Fitted(one, trials[name], np.exp(forecast), np.exp(log), rows)
         return found
 
-    def _baselines(self, table: Table, name: str, split: Split) -> dict[str, Floats]:
+    def _baselines(self, task: Task, table: Table, name: str, split: Split) -> dict[str, Floats]:
         load, temperature = table.columns[name], table.columns["temperature"]
         fit_rows = split.fit_days(table.days)
         found: dict[str, Floats] = {}
-        for key in self.config.baselines:
+        for key in self.baselines if task.file.baselines is None else task.file.baselines:
             if key == "week before":
                 found[key] = baselines.week_before(load, 86_400 // table.step)
             elif key == "degree hours":
@@ -322,7 +339,7 @@ class TemperatureResponse(Target):
 
         def told(contrast: Floats, scale: float, unit: str, note: str) -> Parameter:
             value = float(contrast @ one.coefficients) * scale
-            deviation = float(np.sqrt(max(contrast @ one.covariance @ contrast, 0.0))) * abs(scale)
+            deviation = float(np.sqrt(max(float(contrast @ one.covariance @ contrast), 0.0))) * abs(scale)
             weak = deviation > WEAK * abs(value)
             return Parameter(
                 value=_round(value),
@@ -341,10 +358,8 @@ class TemperatureResponse(Target):
             edge = np.quantile(temperature[then], share)
             then &= temperature >= edge if share > 0.5 else temperature <= edge
             own = driven.rows(then)
-            contrast = (
-                design(one.structure, replace(own, temperatures=own.temperatures + 1.0))[0]
-                - design(one.structure, own)[0]
-            ).mean(axis=0)
+            warmer = replace(own, temperatures=own.temperatures + 1.0)
+            contrast = (design(one.structure, warmer)[0] - design(one.structure, own)[0]).mean(axis=0)
             level = float(np.nanmean(table.columns[name][then]))
             note = f"MW for 1 K more, now and in the time before, in the {words}, {temperature[then].mean():.0f} degC."
             yield key, told(contrast, level, "MW/K", note)
@@ -376,11 +391,16 @@ class TemperatureResponse(Target):
 
 
 def _coefficients(one: Fit) -> Iterator[tuple[str, Parameter]]:
-    """The coefficients of ln of the load, by term."""
-    deviations = np.sqrt(np.maximum(np.diag(one.covariance), 0.0))
+    """The coefficients of ln of the load, by term; each interval is that of the distance from the term's mean.
+
+    Constants can move between the terms without any change of the load, so that alone no coefficient is determined.
+    """
     yield "mean", Parameter(value=_round(one.mean), note="Of ln of the load in MW.")
     for term in one.terms:
-        values, spread = one.coefficients[term.columns], Z95 * deviations[term.columns]
+        values = one.coefficients[term.columns]
+        centre = np.eye(len(values)) - (1 / len(values) if len(values) > 1 else 0.0)
+        own = centre @ one.covariance[term.columns, term.columns] @ centre
+        spread = Z95 * np.sqrt(np.maximum(np.diag(own), 0.0))
         effective = float(np.trace(one.information[term.columns, term.columns]))
         count = len(values)
         yield (
@@ -397,12 +417,13 @@ def _coefficients(one: Fit) -> Iterator[tuple[str, Parameter]]:
 def _in_words(one: Fit, trials: Sequence[Trial]) -> str:
     """What cross-validation chose, and how much it matters."""
     errors = sorted(trial.error for trial in trials)
-    choice = Choice(one.structure.lags, one.memory, one.smoothness)
+    choice = Choice(one.structure, one.memory, one.smoothness)
     memory = ", ".join(f"{weight:g} of {days} d before" for days, weight in choice.memory.items()) or "none"
+    smooth, lags = choice.smoothness, ", ".join(f"{hours:g}" for hours in choice.structure.lags)
     return (
-        f"lags {', '.join(f'{hours:g}' for hours in choice.lags)} h; memory {memory}; smoothness over temperature "
-        f"{choice.smoothness.temperature:g}, over the year {choice.smoothness.season:g}; cross-validated CV(RMSE) "
-        f"{errors[0]:.2f} % (of {len(errors)} choices the worst {errors[-1]:.2f} %)"
+        f"lags {lags} h; memory {memory}; smoothness over temperature {smooth.temperature:g}, over the year "
+        f"{smooth.season:g} (of {choice.structure.season} functions); cross-validated CV(RMSE) {errors[0]:.2f} % "
+        f"(of {len(errors)} choices the worst {errors[-1]:.2f} %)"
     )
 
 
