@@ -27,6 +27,8 @@ RECOVERED_VOLTAGE = 0.9  #: [pu] the lower end of normal operation, IEEE 1547-20
 REPLAY_STEP = 0.01  #: [s] of replaying DER with other settings
 RECOVERED_FREQUENCY = 0.1  #: [Hz] around what it is when the window closes
 
+OF_LOADS = ("ac_stall", "ac_thermal_trip", "load_trip")  #: the causes that take power from loads
+
 Flags = NDArray[np.bool_]
 
 
@@ -73,6 +75,10 @@ class FollowedFeeder(Settings):
     tripped_by_make: dict[str, int] = Field(default={})
     makes: dict[str, int] = Field(default={})
     lost: tuple[Lost, ...] = ()
+    der_lost_mw: float = 0.0
+    """The most power that DER did not give at a time, tripped or not."""
+    tripped_mw: float = 0.0
+    """The most power of tripped DER at a time, of those that tripped in the window."""
     out_at_end: int = 0
     """DER that are out of service at the end of the run."""
     would_trip: dict[str, int] = Field(default={})
@@ -209,6 +215,7 @@ def _feeders(run: Recorded, window: Opened) -> Iterator[FollowedFeeder]:
             highest_pu=float(nodes.max()),
             recovered_s=_from_when(times, nodes.min(axis=1) >= RECOVERED_VOLTAGE),
             lost=tuple(_lost(run, window, federate, share)),
+            **_der_power(run, window, federate, share),
             **_trips(run, window, federate),
         )
 
@@ -228,6 +235,19 @@ def _lost(run: Recorded, window: Opened, federate: str, share: float) -> Iterato
                 at_close_mw=float(values[-1, column]) * share,
                 most_count=int(numbers[:, column].max()),
             )
+
+
+def _der_power(run: Recorded, window: Opened, federate: str, share: float) -> dict[str, float]:
+    """The most power [MW] that all DER did not give, and that those did not that tripped since the opening."""
+    power = run.get(federate, "lost_power")
+    if power is None:
+        return {}
+    from solvers.der_fleet import ELEMENTS
+
+    causes, values = power.labels["cause"], in_window(power, window) * share
+    tripped = values[:, [causes.index(element) for element in ELEMENTS]].sum(axis=1)
+    lost = values[:, [k for k, cause in enumerate(causes) if cause not in OF_LOADS]].sum(axis=1)
+    return {"der_lost_mw": float((lost - lost[0]).max()), "tripped_mw": float((tripped - tripped[0]).max())}
 
 
 def _trips(run: Recorded, window: Opened, federate: str) -> dict[str, Any]:
@@ -298,17 +318,15 @@ def would_trip(run: Recorded, window: Opened, federate: str) -> dict[str, int]:
     if not concerned.size:
         return {}
     hertz, count = in_window(frequency, window), concerned.size
-    fleets = {make: DerFleet(mixed_settings([make] * count, {"three_phase": False})) for make in MAKES}
-    full = np.ones(count)
-    out = {make: np.zeros(count, bool) for make in MAKES}
+    makes = [make for make in MAKES for _ in range(count)]
+    fleet, full = DerFleet(mixed_settings(makes, {"three_phase": False})), np.ones(len(makes))
+    out = np.zeros(len(makes), bool)
     seconds = window.seconds(frequency)
     rows = np.arange(0, seconds.size, max(1, round(REPLAY_STEP * 1e9 / window.step)))
     for k, following in pairwise(rows.tolist()):
-        length = float(seconds[following] - seconds[k])
-        for make, fleet in fleets.items():
-            given = fleet.step(length, voltage[k, concerned], None, np.full(count, hertz[k]), full)
-            out[make] |= given.tripped
-    return {make: int(tripped.sum()) for make, tripped in out.items()}
+        at_each = np.tile(voltage[k, concerned], (len(MAKES), 1))
+        out |= fleet.step(float(seconds[following] - seconds[k]), at_each, None, hertz[k] * full, full).tripped
+    return dict(zip(MAKES, out.reshape(len(MAKES), count).sum(axis=1).tolist(), strict=True))
 
 
 def window_rows(window: WindowSummary) -> Iterator[tuple[str, str]]:
