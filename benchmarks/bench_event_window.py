@@ -1,10 +1,9 @@
 """Wall seconds per simulated second of an event window: 39-bus dynamics in ANDES, a 123-node feeder, 1,000 DER, 5 ms.
 
-python -m benchmarks.bench_event_window [SECONDS] [DER]
+python -m benchmarks.bench_event_window [DER]
 
-The window of a run, from its opening to its close, against the federates alone: each federate's own methods take
-`busy` processor-bound seconds; what the run takes beyond the sum of them, that no other federate covers, is coupling.
-`step_halving` runs the window again at half the step and compares the DER's lost power.
+`engines` is the time in the federates' own methods, which wait for each other and do not overlap; what the run takes
+beyond is coupling and recording. `step_halving` runs a window again at half the step.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ def scenario(seconds: float, der: int, step: str = "5 ms") -> dict[str, Any]:
         "name": "bench_event_window",
         "horizon": {"start": "2014-01-16 17:30", "duration": "2 min", "step": "60 s"},
         "weather": {"table": "melbourne_2014_01"},
+        "demand": {"table": "victoria_2014_01"},
         "transmission": {"case": "case39"},
         "feeders": [{"name": "oak", "bus": 15, "multiplier": 40, "model": {"kind": "opendss_feeder"}}],
         "event_window": {
@@ -49,43 +49,54 @@ def scenario(seconds: float, der: int, step: str = "5 ms") -> dict[str, Any]:
     }
 
 
-def measured(folder: Path, seconds: float, der: int, step: str = "5 ms") -> dict[str, Any]:
-    """One run: wall time and each federate's share per simulated second, and the DER's lost power."""
-    run = cosim.run(from_mapping(scenario(seconds, der, step)), out=folder, baseline=False)
+def run_of(folder: Path, mapping: dict[str, Any]) -> Any:
+    """A run that reached its end."""
+    run = cosim.run(from_mapping(mapping), out=folder, baseline=False)
     if run.verdict.fault:
         raise SystemExit(run.verdict.fault)
-    timings = run.manifest["timings"]
-    busy = {name: spent / seconds for name, spent in timings["busy_s"].items()}
-    wall, engines = timings["simulation_s"] / seconds, sum(busy.values())
-    summary = summarise_window(Recorded(run))
-    if summary is None:
-        raise SystemExit("the run has no window")
+    return run
+
+
+def slope(folder: Path, der: int, day: str) -> dict[str, Any]:
+    """Per simulated second, from windows of 1 s and of 5 s: what the day and the start cost falls out."""
+    found = []
+    for seconds in (1.0, 5.0):
+        mapping = scenario(seconds, der)
+        mapping["feeders"][0]["model"]["kind"] = day
+        found.append(run_of(folder / f"{day}{seconds:g}", mapping).manifest["timings"])
+    short, long = found
+    busy = {name: (spent - short["busy_s"][name]) / 4.0 for name, spent in long["busy_s"].items()}
+    wall, engines = (long["simulation_s"] - short["simulation_s"]) / 4.0, sum(busy.values())
     return {
         "wall_per_s": wall,
         "engines_per_s": engines,
         "overhead": wall / engines - 1,
         "by_federate": {name: spent for name, spent in busy.items() if spent > 0.001 * engines},
-        "der_lost_mw": summary.feeders[0].der_lost_mw,
-        "tripped_mw": summary.feeders[0].tripped_mw,
-        "nadir_hz": None if summary.frequency is None else summary.frequency.lowest_hz,
+        "times_less_than_tdcosim": TDCOSIM * der / wall,
     }
 
 
-def main(seconds: str = "4", der: str = "1000") -> None:
-    """Print one JSON object."""
+def halving(folder: Path, der: int) -> dict[str, float]:
+    """What half the step changes: share of the DER's lost power, nadir [Hz]."""
+    found = []
+    for step in ("5 ms", "2.5 ms"):
+        summary = summarise_window(Recorded(run_of(folder / step.replace(" ", ""), scenario(2.0, der, step))))
+        if summary is None or summary.frequency is None:
+            raise SystemExit("the run has no window")
+        found.append((summary.feeders[0].der_lost_mw, summary.frequency.lowest_hz))
+    (lost, nadir), (fine_lost, fine_nadir) = found
+    return {"der_lost_mw": lost, "change_of_lost": fine_lost / lost - 1, "change_of_nadir_hz": fine_nadir - nadir}
+
+
+def main(der: str = "1000") -> None:
+    """Print one JSON object; the day's feeder once in the main process, once in a third one."""
     with tempfile.TemporaryDirectory() as name:
-        coarse = measured(Path(name) / "coarse", float(seconds), int(der))
-        fine = measured(Path(name) / "fine", float(seconds), int(der), "2.5 ms")
-    per_der = coarse["wall_per_s"] / int(der)
-    result = {
-        "der": int(der),
-        **coarse,
-        "times_less_than_tdcosim": TDCOSIM / per_der,
-        "step_halving": {
-            "der_lost_mw": fine["der_lost_mw"] / coarse["der_lost_mw"] - 1,
-            "nadir_hz": None if fine["nadir_hz"] is None else fine["nadir_hz"] - coarse["nadir_hz"],
-        },
-    }
+        result = {
+            "der": int(der),
+            "two_processes": slope(Path(name), int(der), "equivalent_feeder"),
+            "three_processes": slope(Path(name), int(der), "opendss_feeder"),
+            "step_halving": halving(Path(name), int(der)),
+        }
     print(json.dumps(result))
 
 

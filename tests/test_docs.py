@@ -47,11 +47,17 @@ def commands(page: Path) -> list[list[str]]:
 
 
 HUNDRED_RUNS = [pytest.mark.long, pytest.mark.timeout(3600)]  # in small: tests/test_batch_report.py
-PAGES = ["add_a_federate.md", "calibrate.md", "tutorial.md", pytest.param("batch.md", marks=HUNDRED_RUNS)]
+TUTORIALS = [
+    "add_a_federate.md",
+    "calibrate.md",
+    "event_window.md",
+    "tutorial.md",
+    pytest.param("batch.md", marks=HUNDRED_RUNS),
+]
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", TUTORIALS)
 def test_tutorials_run(page: str, tmp_path: Path) -> None:
     for name in ("docs", "runs"):
         (tmp_path / name).symlink_to(ROOT / name)
