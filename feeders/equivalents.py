@@ -27,7 +27,9 @@ from feeders.homes import (
 from feeders.homes_glm import place_homes
 from feeders.neighbourhood import Neighbourhood, Weather
 from feeders.published_feeder import load_feeder
+from feeders.thermal_homes import houses_of
 from solvers import feeder_equivalent as model
+from solvers.house_population import WATT_PER_BTU_H
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
@@ -39,7 +41,7 @@ LONGEST = 60.0  #: [s] longer steps are cut into equal parts, so that thermostat
 PLUG_ZIP = (0.3, 0.3)  #: shares of constant impedance and current of plugs, as `feeders/homes_glm.py` has them
 TAN_PLUG = float(np.tan(np.arccos(0.97)))  #: reactive over active power of plugs, there
 TAN_VEHICLE = float(np.tan(np.arccos(0.99)))  #: of chargers, there
-TANK_LOSS = 2.4 * model.KW_PER_BTU_H * 1.8  #: [kW/K] of a water tank, as `feeders/homes_glm.py` has it
+TANK_LOSS = 2.4 * WATT_PER_BTU_H / 1e3 * 1.8  #: [kW/K] of a water tank, as `feeders/homes_glm.py` has it
 TANK_BAND = 2.0  #: [K] half of the tank's deadband there
 INLET = 20.0  #: [degC] of the water that comes in, there
 INVERTER = 0.96  #: efficiency of the inverters of PV and batteries, there
@@ -137,15 +139,7 @@ class RunningEquivalent:
         homes = plan.homes
         self._parts = max(1, int(np.ceil(step / LONGEST - 1e-9)))
         self._hours = step / 3600.0 / self._parts
-        self._thermal = model.thermal_homes(
-            homes.floor_area,
-            homes.integrity,
-            homes.cooling,
-            homes.cop,
-            homes.oversizing,
-            homes.cooling_setpoint,
-            homes.deadband,
-        )
+        self._thermal = model.thermal_homes(houses_of(homes))
         self._thermal_step = model.thermal_step(self._thermal, self._hours)
         self._tank_heat = model.WATER_HEAT * homes.water_volume  # [kWh/K]
         self._has_tank = homes.water_power > 0

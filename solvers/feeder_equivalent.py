@@ -1,6 +1,6 @@
 """A feeder without its network: thermostat-controlled homes, water tanks, static load and head losses, on arrays.
 
-The homes are those of GridLAB-D's house model, each with two thermal nodes (equivalent thermal parameters):
+The homes are those of GridLAB-D's house model (`solvers/house_population.py`), each with two thermal nodes:
 
     Ca dTa/dt = Ua (To - Ta) + Hm (Tm - Ta) + Qa        air
     Cm dTm/dt = Hm (Ta - Tm) + Qm                       mass
@@ -18,28 +18,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.house_population import Houses
+
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 Bools = NDArray[np.bool_]
-Integers = NDArray[np.int64]
 
-KW_PER_BTU_H = 1.0 / 3412.142  #: [kW] per Btu/h
 WATER_HEAT = 4.186 / 3600.0  #: [kWh/(L K)]
-FAN_MOTOR = 0.7457 / 8 / 0.88  #: [kW] drawn by a fan motor of 1/8 hp, the unit in which GridLAB-D sizes fans
-
-#: Thermal resistances [degF sf h/Btu] of roof, wall, floor, window and door, and air changes an hour, for GridLAB-D's
-#: levels of `thermal_integrity_level`, from VERY_LITTLE to VERY_GOOD: as its house objects report them.
-INTEGRITY_LEVELS = np.array(
-    [
-        [11.0, 4.0, 4.0, 1 / 1.27, 3.0, 1.5],
-        [19.0, 11.0, 4.0, 1 / 0.81, 3.0, 1.5],
-        [19.0, 11.0, 11.0, 1 / 0.81, 3.0, 1.0],
-        [30.0, 11.0, 11.0, 1 / 0.60, 3.0, 1.0],
-        [30.0, 19.0, 19.0, 1 / 0.60, 3.0, 1.0],
-        [30.0, 19.0, 22.0, 1 / 0.47, 5.0, 0.5],
-        [48.0, 22.0, 30.0, 1 / 0.31, 11.0, 0.5],
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -58,56 +43,19 @@ class ThermalHomes:
     deadband: Floats  #: whole width [K]
 
 
-def thermal_homes(
-    floor_area: Floats,
-    integrity: Integers,
-    cooling: Bools,
-    cop: Floats,
-    oversizing: Floats,
-    setpoint: Floats,
-    deadband: Floats,
-) -> ThermalHomes:
-    """The homes that GridLAB-D makes of the same drawn properties, with its defaults for all others.
-
-    Parameters
-    ----------
-    floor_area
-        (homes,) [m2]
-    integrity
-        (homes,) row of `INTEGRITY_LEVELS`.
-    cooling
-        (homes,) has an air conditioner.
-    cop
-        (homes,) at 35 degC [1].
-    oversizing
-        (homes,) share by which the air conditioner is larger than designed [1].
-    setpoint, deadband
-        (homes,) cooling set-point [degC] and the whole width of its band [K].
-
-    """
-    area = floor_area / 0.3048**2  # [sf], as all below is in GridLAB-D's units
-    roof, wall, floor, window, door, changes = INTEGRITY_LEVELS[integrity].T
-    gross = 2 * (1.5 + 1) * 8.0 * np.sqrt(area / 1.5)  # walls: aspect ratio 1.5, 8 ft high, one storey
-    glass, doors = 0.15 * gross, 4 * 19.5
-    opaque = gross - glass - doors
-    volumetric = 8.0 * area * 0.0735 * 0.2402  # heat capacity of the air [Btu/degF]
-    conductance = area / roof + area / floor + opaque / wall + glass / window + doors / door + volumetric * changes
-    aperture = glass * 0.67 * 0.6  # shading and transmission [sf]
-    gains = 167.09 * area**0.442  # design internal gains [Btu/h]
-    design = (1 + oversizing) * 1.3 * (conductance * (95 - 75) + gains + 195 * aperture)
-    capacity = np.ceil(design / 6000) * 6000  # [Btu/h], in half tons
-    per_kelvin = KW_PER_BTU_H * 1.8
+def thermal_homes(houses: Houses) -> ThermalHomes:
+    """Houses in kilowatts and kilowatt-hours."""
     return ThermalHomes(
-        envelope=conductance * per_kelvin,
-        coupling=1.46 * (opaque + 1.5 * gross + area) * per_kelvin,
-        air=3 * volumetric * per_kelvin,
-        mass=(2.0 * area - 2 * volumetric) * per_kelvin,
-        aperture=aperture * 0.3048**2,
-        capacity=np.where(cooling, capacity * KW_PER_BTU_H, 0.0),
-        cop=cop,
-        fan=np.where(cooling, (np.floor(capacity / 24000) + 1) * FAN_MOTOR, 0.0),
-        setpoint=setpoint,
-        deadband=deadband,
+        envelope=houses.conductance / 1e3,
+        coupling=houses.coupling / 1e3,
+        air=houses.air_capacity / 3.6e6,
+        mass=houses.mass_capacity / 3.6e6,
+        aperture=houses.aperture,
+        capacity=houses.cooling_capacity / 1e3,
+        cop=houses.cop,
+        fan=houses.fan_power / 1e3,
+        setpoint=houses.setpoint,
+        deadband=houses.deadband,
     )
 
 

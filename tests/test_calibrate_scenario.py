@@ -293,7 +293,7 @@ def test_wrong_files_are_refused_before_anything_runs(tmp_path: Path) -> None:
         parameters={"x": {"path": "demand.reference", "low": "-2 MW", "high": "5 MW"}}
     )
     assert "least_squares has no whole numbers" in faults(parameters={"offset": {**offset, "whole": True}})
-    (tmp_path / "later.yaml").write_text(
-        json.dumps({**SCENARIO, "horizon": {"start": "2014-01-20 00:00", "duration": "24 h", "step": "30 min"}})
+    (tmp_path / "other_day.yaml").write_text(
+        json.dumps({**SCENARIO, "horizon": {"start": "2014-01-13 00:00", "duration": "24 h", "step": "30 min"}})
     )
-    assert "no row lies both in a fit period and in the scenario's horizon" in faults(scenario="later.yaml")
+    assert "no row lies both in a fit period and in the scenario's horizon" in faults(scenario="other_day.yaml")

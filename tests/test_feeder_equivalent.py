@@ -20,6 +20,7 @@ from cosim.errors import ConfigError, SolverError
 from cosim.registry import federate_class
 from feeders.equivalents import NAMES, TABLES
 from feeders.homes import HomeDistributions, draw_homes
+from feeders.thermal_homes import houses_of
 from runs.calibrate.file import load_calibration
 from runs.calibrate.target import Task, target_class
 from solvers import feeder_equivalent as model
@@ -33,15 +34,7 @@ SHIPPED = read_parameter_file(TABLES / "ieee123.yaml")
 
 def homes(count: int) -> model.ThermalHomes:
     drawn = draw_homes(count, HomeDistributions(), np.random.default_rng(3))
-    return model.thermal_homes(
-        drawn.floor_area,
-        drawn.integrity,
-        drawn.cooling,
-        drawn.cop,
-        drawn.oversizing,
-        drawn.cooling_setpoint,
-        drawn.deadband,
-    )
+    return model.thermal_homes(houses_of(drawn))
 
 
 # ------------------------------------------------------------------------------------------ the algebra
@@ -121,15 +114,7 @@ def _houses(folder: Path) -> dict[str, np.ndarray]:
     federate.start(folder)
     federate.solve(0, Exchange(_inputs(federate, {})))
     drawn, engine = federate._plan.homes, federate._running.engine
-    own = model.thermal_homes(
-        drawn.floor_area,
-        drawn.integrity,
-        drawn.cooling,
-        drawn.cop,
-        drawn.oversizing,
-        drawn.cooling_setpoint,
-        drawn.deadband,
-    )
+    own = model.thermal_homes(houses_of(drawn))
     theirs = {
         "envelope": engine.read_real("house", "UA") * KELVIN,
         "coupling": engine.read_real("house", "mass_heat_coeff") * KELVIN,

@@ -21,10 +21,12 @@ from cosim.calibrated import Criterion, Parameter, Score
 from cosim.errors import Fault, SolverError
 from cosim.seeds import generator
 from cosim.settings import Settings
-from feeders.homes import HomeDistributions, Homes, draw_homes, plug_power
+from feeders.homes import HomeDistributions, draw_homes, plug_power
+from feeders.thermal_homes import houses_of
 from runs.calibrate.split import Split
 from runs.calibrate.target import Figure, Need, Needs, Outcome, Table, Target, Task
-from solvers.house_population import Climate, Houses, houses, mean_wall_irradiance, simulate
+from solvers.diurnal_temperature import temperature_between_extremes
+from solvers.house_population import Climate, mean_wall_irradiance, simulate
 from solvers.scores import cv_rmse, nmbe, peak_error
 
 Floats = NDArray[np.float64]
@@ -51,11 +53,7 @@ PRIORS: Mapping[str, tuple[str, float, float, bool, str]] = {
         "spread of the set-points; it stands for all by which homes differ in when they cool",
     ),
     "cooling_capacity": ("W/m2", 55.0, 0.3, True, "cooling capacity per floor area at 35 degC"),
-    "inland_by_day": ("1", 0.55, 0.1, False, "weight of the inland station at 15:00"),
-    "inland_by_night": ("1", 0.0, 0.1, False, "weight of the inland station at 3:00"),
-    "swing": ("1", 1.3, 0.15, False, "how much more than the stations a hot spell warms the homes' place"),
 }
-SITE = ("inland_by_day", "inland_by_night", "swing")
 
 
 class HousePopulation(Target):
@@ -65,9 +63,10 @@ class HousePopulation(Target):
         Needs([Need("home", "kWh", 0.0, 30.0, many=True)], data="homes"),
         Needs(
             [
-                Need("coast", "degC", -30.0, 55.0, daily="temperature"),
-                Need("inland", "degC", -30.0, 55.0, daily="temperature"),
-                Need("humidity", "1", 0.0, 1.0),
+                Need("low", "degC", -30.0, 45.0),
+                Need("high", "degC", -30.0, 55.0),
+                Need("dew_point", "degC", -40.0, 35.0),
+                Need("radiation", "W/m2", 0.0, 450.0),
             ],
             data="weather",
         ),
@@ -102,16 +101,29 @@ class HousePopulation(Target):
     config: HousePopulation.Config
 
     def check(self, task: Task) -> Sequence[Fault]:
-        """A split is needed, and weather for all days of it."""
+        """A split is needed, and weather for all days of it, a row a day."""
         if task.file.parameters:
             return [Fault("parameters", "bounds are not taken by this target.", "Leave them out.")]
         if task.file.split is None:
             return [Fault("calibration", "has no split.", "Say what is fitted and what is held out.")]
-        data = _join(task.tables)
-        wanted = task.file.split.fit_days(data.days) | task.file.split.held_out_days(data.days)
-        missing = int((wanted & ~np.isfinite(data.coast + data.inland + data.humidity)).sum())
-        if missing > 0.02 * wanted.sum():
-            return [Fault("weather", f"has no value at {missing} hours of the split.", "Give weather for all of it.")]
+        weather = task.tables["weather"]
+        if weather.step != 24 * 3600:
+            return [Fault("weather", f"has a row every {weather.step} s.", "Give daily lows and highs, a row a day.")]
+        wrong = np.flatnonzero(weather.columns["low"] > weather.columns["high"])
+        if len(wrong):
+            return [Fault("weather", f"has a low above the high on {weather.days[wrong[0]]}.", "Correct the rows.")]
+        homes = task.tables["homes"].days
+        wanted = np.unique(homes[task.file.split.fit_days(homes) | task.file.split.held_out_days(homes)])
+        known = weather.days[np.isfinite(sum(weather.columns.values()))]
+        missing = wanted[~np.isin(wanted, known)]
+        if len(missing):
+            return [
+                Fault(
+                    "weather",
+                    f"lacks {len(missing)} days of the split, first {missing[0]}.",
+                    "Give weather for all of it.",
+                )
+            ]
         return ()
 
     def calibrate(self, task: Task) -> Outcome:
@@ -121,12 +133,11 @@ class HousePopulation(Target):
         split = task.file.split
         if split is None:
             raise SolverError("a house population needs a split of its days")
-        data = _join(task.tables)
+        data = _join(task.tables, self.config)
         fit, held = split.fit_days(data.days), split.held_out_days(data.days)
         fit &= np.isfinite(data.mean)
-        climate = _Site(data, self.config, fit)
         task.progress("fitting the mean of the homes")
-        problem = _Problem(self.config, data, climate, fit, task.file.seed)
+        problem = _Problem(self.config, data, fit, task.file.seed)
         start = np.array([np.log(m) if log else m for _, m, _, log, _ in PRIORS.values()])
         for evaluations in (12, 8):  # the second time with the heat of the plugs that the first one found
             found = least_squares(problem.residuals, start, diff_step=1e-2, max_nfev=evaluations)
@@ -134,15 +145,10 @@ class HousePopulation(Target):
             base, weekend = problem.plugs(start)
             problem.gains = base
         values = _natural(found.x)
-        distributions = problem.distributions(values, base, weekend)
-        drawn = {name: value for name, value in distributions.items() if name not in SITE}
+        drawn = problem.distributions(values, base, weekend)
         task.progress("drawing and scoring the neighbourhood")
         simulated = simulate_homes(
-            HomeDistributions(**drawn),
-            self.config.count,
-            climate.at(**{name: values[name] for name in SITE}),
-            data.wall,
-            task.file.seed,
+            HomeDistributions(**drawn), self.config.count, data.climate, data.wall, task.file.seed
         )
         scores = _scores(data, simulated, split, fit, held)
         intervals = _intervals(found, problem.count)
@@ -155,7 +161,6 @@ class HousePopulation(Target):
                 note=meaning if intervals[name][2] else f"{meaning}; the data say little beyond the prior",
             )
             for name, (unit, _, _, _, meaning) in PRIORS.items()
-            if name not in SITE
         }
         for name in ("plug_power_median", "plug_power_spread", "plug_noise", "plug_noise_correlation"):
             parameters[name] = Parameter(value=drawn[name], unit="kW" if name.endswith("median") else "1")
@@ -166,14 +171,14 @@ class HousePopulation(Target):
         left_out = "single homes look like PV or net of it where so marked in the calibration file"
         return Outcome(
             parameters=parameters,
-            structure={"distributions": rest, "site": {name: values[name] for name in SITE}},
+            structure={"distributions": rest},
             fitted=f"{data.homes.shape[1]} homes, {in_words[0]}",
             held_out=in_words[1],
             scores=scores,
             figures=_figures(data, simulated, held, split),
             warnings=(
-                "The temperature at the homes was not measured: it is made of two stations, the weights of which are "
-                "fitted within priors from published daily highs.",
+                "The weather at the homes was not measured: it is that of stations near by, its hours made of daily "
+                "lows and highs by the shape of a design day.",
                 "COP, floor area and level of integrity are assumed: the loads cannot tell them from envelope, "
                 f"shading and capacity; {left_out}.",
             ),
@@ -185,15 +190,17 @@ class HousePopulation(Target):
 
 @dataclass(frozen=True)
 class _Data:
-    """Hourly (hours,) data on the hours that both files have."""
+    """Hourly (hours,) data on the days that the weather has."""
 
     wall: NDArray[np.datetime64]
-    utc: NDArray[np.datetime64]
     homes: Floats  #: (hours, homes) [kW]
     mean: Floats
-    coast: Floats
-    inland: Floats
-    humidity: Floats  #: at the coast [1]
+    climate: Climate  #: on the steps of the simulation
+
+    @property
+    def temperature(self) -> Floats:
+        """Mean of each hour [degC]."""
+        return np.asarray(self.climate.temperature.reshape(len(self.wall), -1).mean(axis=1))
 
     @property
     def days(self) -> NDArray[np.datetime64]:
@@ -208,20 +215,16 @@ class _Data:
         return np.asarray((self.days.astype(np.int64) + 3) % 7 >= 5)
 
 
-def _join(tables: Mapping[str, Table]) -> _Data:
-    """Both files, on every hour from the weather's first to its last."""
+def _join(tables: Mapping[str, Table], config: HousePopulation.Config) -> _Data:
+    """Both files, on every hour of the weather's days, which begin at midnight of local standard time."""
     loads, weather = tables["homes"], tables["weather"]
-    utc = np.arange(weather.utc[0], weather.utc[-1] + np.timedelta64(1, "h"), np.timedelta64(3600, "s"))
+    utc = weather.utc[0] + np.arange(24 * len(weather.utc)) * np.timedelta64(3600, "s")
     matrix = np.stack([loads.columns[name] for name in sorted(loads.columns)], axis=1)
     homes = np.full((len(utc), matrix.shape[1]), np.nan)
     _, here, there = np.intersect1d(utc, loads.utc, return_indices=True)
     homes[here] = matrix[there]
     wall = (utc + _shift(loads)).astype("datetime64[s]")
-    given = [np.full(len(utc), np.nan) for _ in range(3)]
-    _, here, there = np.intersect1d(utc, weather.utc, return_indices=True)
-    for values, name in zip(given, ("coast", "inland", "humidity"), strict=True):
-        values[here] = weather.columns[name][there]
-    return _Data(wall, utc, homes, homes.mean(axis=1), *given)
+    return _Data(wall, homes, homes.mean(axis=1), climate_of_days(weather, config.latitude, config.longitude))
 
 
 def _shift(table: Table) -> np.timedelta64:
@@ -229,49 +232,33 @@ def _shift(table: Table) -> np.timedelta64:
     return np.timedelta64(table.wall[-1] - table.utc[-1])
 
 
-class _Site:
-    """Weather where the homes are, on the steps of the simulation."""
+def climate_of_days(weather: Table, latitude: float, longitude: float) -> Climate:
+    """The weather on the steps of the simulation, from one row a day.
 
-    def __init__(self, data: _Data, config: HousePopulation.Config, fit: Flags) -> None:
-        import pandas as pd
-        import pvlib
+    Temperature by the shape of a design day; the dew point as its mean of the day; the sun as under a clear sky
+    (Haurwitz) times what of it the day's measured mean of global irradiance is, split after Erbs.
+    """
+    import pandas as pd
+    import pvlib
 
-        self._data = data
-        per = 3600 // STEP
-        self.steps = len(data.utc) * per
-        instants = pd.DatetimeIndex(data.utc[0] + np.arange(self.steps) * np.timedelta64(STEP, "s"), tz="UTC")
-        middle = instants + pd.Timedelta(seconds=STEP / 2)
-        sun = pvlib.solarposition.get_solarposition(middle, config.latitude, config.longitude)
-        zenith = sun["apparent_zenith"].to_numpy()
-        ghi = pvlib.clearsky.haurwitz(pd.Series(zenith))["ghi"].to_numpy()
-        parts = pvlib.irradiance.erbs(ghi, sun["zenith"].to_numpy(), middle)
-        self.walls = mean_wall_irradiance(
-            np.clip(np.nan_to_num(np.asarray(parts["dni"])), 0, 1000),
-            np.nan_to_num(np.asarray(parts["dhi"])),
-            np.radians(sun["elevation"].to_numpy()),
-        )
-        hours = np.arange(len(data.utc)) + 0.0
-        fine = np.arange(self.steps) / per
-        self._coast, self._inland, self._humidity = (
-            np.interp(fine, hours[np.isfinite(v)], v[np.isfinite(v)]) for v in (data.coast, data.inland, data.humidity)
-        )
-        clock = np.repeat(data.hour, per) + np.tile(np.arange(per) / per, len(data.utc))
-        self._day = 0.5 * (1 + np.cos((clock - 15) / 24 * 2 * np.pi))
-        self._usual = np.repeat(fit, per)
-
-    def at(self, inland_by_day: float, inland_by_night: float, swing: float) -> Climate:
-        """The weather of the homes; the air holds as much water as at the coast.
-
-        Between the stations by weights that follow the hour; `swing` times as far from the fit's mean, over a day.
-        """
-        from scipy.ndimage import uniform_filter1d
-
-        weight = inland_by_night + (inland_by_day - inland_by_night) * self._day
-        between = self._coast + weight * (self._inland - self._coast)
-        day = uniform_filter1d(between, 24 * 3600 // STEP, mode="nearest")
-        temperature = between + (swing - 1) * (day - between[self._usual].mean())
-        vapour = self._humidity * _saturation(self._coast)
-        return Climate(temperature, self.walls, np.clip(vapour / _saturation(temperature), 0.05, 1.0))
+    per = 24 * 3600 // STEP
+    steps = len(weather.utc) * per
+    hours = (np.arange(steps) + 0.5) * STEP / 3600
+    instants = pd.DatetimeIndex(weather.utc[0] + (hours * 3600).astype("timedelta64[s]"), tz="UTC")
+    column = weather.columns
+    temperature = temperature_between_extremes(column["low"], column["high"], hours)
+    humidity = np.repeat(_saturation(column["dew_point"]), per) / _saturation(temperature)
+    sun = pvlib.solarposition.get_solarposition(instants, latitude, longitude)
+    clear = pvlib.clearsky.haurwitz(sun["apparent_zenith"])["ghi"].to_numpy()
+    share = column["radiation"] / clear.reshape(-1, per).mean(axis=1)
+    ghi = clear * np.repeat(np.clip(share, 0.0, 1.2), per)
+    parts = pvlib.irradiance.erbs(ghi, sun["zenith"].to_numpy(), instants)
+    walls = mean_wall_irradiance(
+        np.clip(np.nan_to_num(np.asarray(parts["dni"])), 0, 1000),
+        np.nan_to_num(np.asarray(parts["dhi"])),
+        np.radians(sun["elevation"].to_numpy()),
+    )
+    return Climate(temperature, walls, np.clip(humidity, 0.05, 1.0))
 
 
 def _saturation(temperature: Floats) -> Floats:
@@ -286,8 +273,8 @@ def _saturation(temperature: Floats) -> Floats:
 class _Problem:
     """The fit of the homes' mean."""
 
-    def __init__(self, config: HousePopulation.Config, data: _Data, site: _Site, fit: Flags, seed: int) -> None:
-        self.config, self.data, self.site, self.seed = config, data, site, seed
+    def __init__(self, config: HousePopulation.Config, data: _Data, fit: Flags, seed: int) -> None:
+        self.config, self.data, self.seed = config, data, seed
         last = int(np.flatnonzero(fit)[-1]) + 1
         first = max(int(np.flatnonzero(fit)[0]) - 24 * WARM_UP, 0)
         self._span = slice(first, last)
@@ -324,20 +311,18 @@ class _Problem:
         """(hours of the span) mean cooling power of the homes [kW]."""
         values = _natural(x)
         settings = self.distributions(values, np.full(24, 0.5), np.full(24, 0.5))
-        for name in SITE:
-            del settings[name]
         drawn = draw_homes(
             self.config.homes,
             HomeDistributions(**settings),
             generator(self.seed, "house_population", "fit"),
             stratified=True,
         )
-        climate = self.site.at(**{name: values[name] for name in SITE})
+        climate = self.data.climate
         per = 3600 // STEP
         steps = slice(self._span.start * per, self._span.stop * per)
         part = Climate(climate.temperature[steps], climate.irradiance[steps], climate.humidity[steps])
         gains = np.repeat(self.gains[self.data.hour[self._span]], per)[:, None] * PLUG_HEAT * 1e3
-        power = simulate(thermal(drawn), part, gains, float(STEP)).cooling_power
+        power = simulate(houses_of(drawn), part, gains, float(STEP)).cooling_power
         hourly: Floats = power.mean(axis=1).reshape(-1, per).mean(axis=1)
         return hourly
 
@@ -364,23 +349,6 @@ class _Problem:
             for v, (_, mean, spread, log, _) in zip(x, PRIORS.values(), strict=True)
         ]
         return np.concatenate([error, prior])
-
-
-def thermal(homes: Homes) -> Houses:
-    """The houses of drawn homes, as the GLM gives them to GridLAB-D."""
-    return houses(
-        homes.floor_area,
-        homes.integrity,
-        homes.cooling,
-        cop=homes.cop,
-        oversizing=homes.oversizing,
-        setpoint=homes.cooling_setpoint,
-        deadband=homes.deadband,
-        envelope=homes.envelope,
-        thermal_mass=homes.thermal_mass,
-        shading=homes.shading,
-        capacity=homes.cooling_capacity * 1e3 if homes.cooling_capacity.any() else None,
-    )
 
 
 def _natural(x: Floats) -> dict[str, float]:
@@ -413,7 +381,7 @@ def _intervals(found: Any, count: int) -> dict[str, tuple[float, float, bool]]:
 
 def _differences(data: _Data, fit: Flags, mild: float) -> dict[str, float]:
     """How homes differ without cooling, and from hour to hour, on mild days of the fit."""
-    mean = {day: np.nanmean(data.coast[data.days == day]) for day in np.unique(data.days[fit])}
+    mean = {day: data.temperature[data.days == day].mean() for day in np.unique(data.days[fit])}
     cool = fit & np.array([mean.get(day, np.inf) < mild for day in data.days]) & np.isfinite(data.mean)
     if cool.sum() < 72:
         raise SolverError("fewer than three mild days in the fit: raise mild_below")
@@ -446,7 +414,7 @@ def simulate_homes(
     plugs = plug_power(homes, distributions, began, len(wall), generator(seed, "house_population", "plugs"))
     per = 3600 // STEP
     gains = np.repeat(plugs, per, axis=0) * PLUG_HEAT * 1e3
-    power = simulate(thermal(homes), climate, gains, float(STEP)).cooling_power
+    power = simulate(houses_of(homes), climate, gains, float(STEP)).cooling_power
     hourly: Floats = power.reshape(len(wall), per, count).mean(axis=1) + plugs
     return hourly
 
@@ -493,7 +461,8 @@ def _scores(data: _Data, simulated: Floats, split: Split, fit: Flags, held: Flag
         energy = np.array(
             [model[rows & (data.days == d)].mean() / data.mean[rows & (data.days == d)].mean() for d in days]
         )
-        peaks = [int(np.argmax(v[rows])) % 24 for v in (model, data.mean)]
+        peaks = [data.hour[rows][np.argmax(v[rows])] for v in (model, data.mean)]
+        mean_days = [np.array([v[rows & (data.hour == h)].mean() for h in range(24)]) for v in (model, data.mean)]
         scores += [
             Score(part=part, quantity="energy of a day", score="mean error", value=100 * float(np.mean(energy - 1))),
             Score(
@@ -504,6 +473,19 @@ def _scores(data: _Data, simulated: Floats, split: Split, fit: Flags, held: Flag
             ),
             Score(
                 part=part, quantity="hour of the peak", score="difference", value=float(peaks[0] - peaks[1]), unit="h"
+            ),
+            Score(
+                part=part,
+                quantity="peak of the mean day",
+                score="error",
+                value=100 * float(mean_days[0].max() / mean_days[1].max() - 1),
+            ),
+            Score(
+                part=part,
+                quantity="hour of the mean day's peak",
+                score="difference",
+                value=float(mean_days[0].argmax() - mean_days[1].argmax()),
+                unit="h",
             ),
         ]
         scores += _single_homes(part, data.homes[rows], simulated[rows])
@@ -558,10 +540,10 @@ def _single_homes(part: str, measured: Floats, simulated: Floats) -> list[Score]
 
 
 def _degree_hours(data: _Data, fit: Flags) -> Floats:
-    """A regression on the hour of the day and, in each third of it, the degrees above 18 degC of both stations."""
+    """A regression on the hour of the day and, in each third of it, the degrees above 18 degC."""
     hour = np.zeros((len(data.mean), 24))
     hour[np.arange(len(data.mean)), data.hour] = 1.0
-    warm = np.maximum(0.5 * (data.coast + data.inland) - 18.0, 0.0)
+    warm = np.maximum(data.temperature - 18.0, 0.0)
     third = np.stack([warm * (data.hour // 8 == k) for k in range(3)], axis=1)
     design = np.hstack([hour, third])
     rows = fit & np.isfinite(design).all(axis=1)
