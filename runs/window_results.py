@@ -237,7 +237,7 @@ def _lost(run: Recorded, window: Opened, federate: str, share: float) -> Iterato
             )
 
 
-def _der_power(run: Recorded, window: Opened, federate: str, share: float) -> dict[str, float]:
+def _der_power(run: Recorded, window: Opened, federate: str, share: float) -> dict[str, Any]:
     """The most power [MW] that all DER did not give, and that those did not that tripped since the opening."""
     power = run.get(federate, "lost_power")
     if power is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from runs.recorded import Recorded
 from runs.report.page import write_report
 from runs.report.window_figures import longest_below
 from runs.summary import summarise
-from runs.window_results import RECOVERED_VOLTAGE, first_trips, in_window, opened
+from runs.window_results import RECOVERED_VOLTAGE, first_trips, in_window, makes_of, opened
 
 EXAMPLE = Path(__file__).parents[1] / "docs" / "examples" / "sag.yaml"
 
@@ -23,7 +24,7 @@ EXAMPLE = Path(__file__).parents[1] / "docs" / "examples" / "sag.yaml"
 def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The example with 40 DER, and a day that is over soon after the window."""
     mapping = cosim.load(EXAMPLE).as_mapping()
-    mapping["horizon"]["duration"] = "7 min"
+    mapping["horizon"]["duration"] = "10 min"  # the judge needs some steps of the day on each side
     mapping["event_window"]["feeders"][0]["model"]["der"][0]["count"] = 40
     return cosim.run(from_mapping(mapping), out=tmp_path_factory.mktemp("sag") / "run", baseline=False)
 
@@ -68,6 +69,29 @@ def test_the_report_has_the_window(run: Any, tmp_path: Path) -> None:
     for heading in ("Event window", "Power lost behind oak by cause", "How long and how low", "Where DER tripped: oak"):
         assert heading in text
     assert "20 of 40 DER tripped in the window" in text
+
+
+def test_the_judge_holds_der_to_their_own_settings(run: Any, tmp_path: Path) -> None:
+    """All do what their voltage demands of them; held to category III, exactly those from before 2018 fail, for UV."""
+    from typer.testing import CliRunner
+
+    from runs.cli import app
+
+    found = {}
+    for options in ((), ("--legacies-as", "III")):
+        out = tmp_path / "judged.json"
+        done = CliRunner().invoke(app, ["comply", str(run.folder), "--out", str(out), "--json", *options])
+        found[options] = (done.exit_code, json.loads(out.read_text()))
+    code, judged = found[()]
+    assert (code, judged["counts"].get("fail", 0)) == (0, 0)
+    code, judged = found["--legacies-as", "III"]
+    assert code == 3
+    failed = {verdict["der"]: verdict for verdict in judged["der"] if verdict["result"] == "fail"}
+    makes = makes_of(Recorded(run), "oak_window")
+    assert set(failed) == {f"pv.{k + 1}" for k, make in enumerate(makes) if make == "1547-2003"}
+    for verdict in failed.values():
+        faults = {finding["fault"] for finding in verdict["findings"] if finding["result"] == "fail"}
+        assert "tripped though ride-through was required" in faults
 
 
 def test_a_run_without_a_window_has_none(tmp_path: Path) -> None:
