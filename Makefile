@@ -10,6 +10,9 @@ SCENARIO ?= runs/scenarios/heat_wave_neighbourhood.yaml
 run: $(READY)  ## run the default scenario and write its report
 	$(BIN)/cosim run $(SCENARIO)
 
+# Small matrices, and two tests at a time: threads of BLAS would only wait for each other.
+export OPENBLAS_NUM_THREADS := 1
+
 test: $(READY)  ## the fast tests
 	$(BIN)/python -m pytest -n 2 -m "not long"
 
@@ -26,7 +29,7 @@ bench: $(READY)  ## speed and memory, as ratios; figures go to docs/performance.
 	$(BIN)/python -m benchmarks
 
 docs: $(READY)  ## the pages that are made from the code
-	$(BIN)/python -m runs.reference docs/scenario_reference.md
+	$(BIN)/python -m runs.reference docs/scenario_reference.md docs/file_reference.md
 	$(BIN)/python docs/fill.py docs/*.md
 
 $(READY): pyproject.toml constraints.txt

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -297,7 +297,8 @@ def with_memory(prediction: Floats, measured: Floats, memory: Memory, rows_a_day
 
     Where the past is missing its deviation counts as 0.
     """
-    deviation = np.nan_to_num(measured - prediction)
+    deviation = measured - prediction
+    deviation = np.where(np.isfinite(deviation), deviation, 0.0)
     result = prediction.copy()
     for days, weight in memory.items():
         back = days * rows_a_day
@@ -367,8 +368,8 @@ class Trial:
     """One choice and its cross-validated error."""
 
     choice: Choice
-    error: float  #: CV(RMSE) on the left-out folds [%]
-    squares: Floats = field(default_factory=lambda: np.zeros(0))  #: (blocks) sums of squared errors [load's unit²]
+    error: float  #: on the left-out folds [%], CV(RMSE) or MAPE
+    losses: Floats = field(default_factory=lambda: np.zeros(0))  #: (blocks) their parts of what the error is made of
 
 
 def cross_validate(
@@ -382,6 +383,7 @@ def cross_validate(
     smoothness: Sequence[Smoothness],
     rows_a_day: int,
     every: int = 1,
+    loss: Literal["CV(RMSE)", "MAPE"] = "CV(RMSE)",
 ) -> list[list[Trial]]:
     """Blocked cross-validation within `rows` (n): each of the `folds` (n) predicted from the others.
 
@@ -409,10 +411,11 @@ def cross_validate(
     counted, block = np.unique(blocks[common & thin], return_inverse=True)
     position = np.zeros(len(log), np.int64)
     position[common & thin] = block
+    judged = loads[common & thin]
     mean = log[good].mean(axis=0)
     trials: list[list[Trial]] = [[] for _ in range(loads.shape[1])]
-    for memory, own in usable:
-        chosen = np.flatnonzero(own & thin)
+    for memory, allowed in usable:
+        chosen = np.flatnonzero(allowed & thin)
         x, y = columns[chosen], log[chosen] - mean
         for days, weight in memory.items():
             before = chosen - days * rows_a_day
@@ -424,17 +427,35 @@ def cross_validate(
         whole, moment = sum(grams), sum(moments)
         for smooth in smoothness:
             penalty = smooth.penalty(terms, rows_a_day / 24 / every)
-            squares, truths = np.zeros((len(counted), loads.shape[1])), [np.zeros((0, loads.shape[1]))]
+            losses = np.zeros((len(counted), loads.shape[1]))
             for part, gram, own_moment in zip(parts, grams, moments, strict=True):
                 factor = cho_factor(whole - gram + penalty, overwrite_a=True, check_finite=False)
                 coefficients = cho_solve(factor, moment - own_moment, check_finite=False)
                 seen = part & common[chosen]
                 truth = loads[chosen[seen]]
                 guess = np.exp(log[chosen[seen]] - (y[seen] - x[seen] @ coefficients))
-                np.add.at(squares, position[chosen[seen]], (guess - truth) ** 2)
-                truths.append(truth)
-            judged = np.concatenate(truths)
-            errors = 100 * np.sqrt(squares.sum(axis=0) / len(judged)) / judged.mean(axis=0)
-            for found, error, own_squares in zip(trials, errors, squares.T, strict=True):
-                found.append(Trial(Choice(structure, dict(memory), smooth), float(error), own_squares))
+                miss = guess - truth
+                np.add.at(losses, position[chosen[seen]], miss**2 if loss == "CV(RMSE)" else np.abs(miss / truth))
+            means = losses.sum(axis=0) / len(judged)
+            errors = 100 * (np.sqrt(means) / judged.mean(axis=0) if loss == "CV(RMSE)" else means)
+            for found, error, by_part in zip(trials, errors, losses.T, strict=True):
+                found.append(Trial(Choice(structure, dict(memory), smooth), float(error), by_part))
     return trials
+
+
+def indistinct(trials: Sequence[Trial]) -> list[Trial]:
+    """The trials that cross-validation cannot tell from the best: worse by no more than one standard error.
+
+    That of the difference, over the blocks (the one-standard-error rule of T. Hastie, R. Tibshirani and J. Friedman,
+    The Elements of Statistical Learning, 2009, section 7.10, on paired differences: what makes a block hard is the
+    same for both). The best comes first.
+    """
+    best = min(trials, key=lambda trial: trial.error)
+    found = [best]
+    for trial in trials:
+        worse = trial.losses - best.losses
+        count = len(worse)
+        error = np.sqrt(count / max(count - 1, 1) * np.sum((worse - worse.mean()) ** 2))
+        if trial is not best and worse.sum() <= error:
+            found.append(trial)
+    return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,43 @@ def test_words_among_the_numbers(tmp_path: Path, good: pd.DataFrame) -> None:
     spoilt.loc[7, "demand_MW"] = "n/m"
     (found,) = faults(written(tmp_path, spoilt))
     assert "load.csv, demand_MW: is no number in row 8: 'n/m'" in found
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda text: b"", "load.csv: is not readable as csv: No columns"),
+        (lambda text: text.encode("utf-16"), "load.csv: is not text in UTF-8"),
+        (lambda text: text.replace(",", ";").encode(), "is one column, .* State `separator: ';'`"),
+        (
+            lambda text: re.sub(r"^[^,\n]*(?=,4\d{3})", "", text, count=1, flags=re.MULTILINE).encode(),
+            "time_utc: is empty in row",
+        ),
+        (
+            lambda text: "\n".join([text.split("\n")[0], *text.split("\n")[:0:-1]]).encode(),
+            "time runs back in 3287 rows",
+        ),
+        (lambda text: re.sub(r",4\d{3}[.\d]*,", ",0,", text, count=3).encode(), "demand_MW: is 0 in 3 rows"),
+    ],
+)
+def test_odd_files(tmp_path: Path, good: pd.DataFrame, change: Callable[[str], bytes], words: str) -> None:
+    path = written(tmp_path, good)
+    (tmp_path / "load.csv").write_bytes(change(good.to_csv(index=False)))
+    (found,) = faults(path)
+    assert re.search(words, found)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path, good: pd.DataFrame) -> None:
+    path = written(tmp_path, good)
+    (tmp_path / "load.csv").write_bytes(b"\xef\xbb\xbf" + (tmp_path / "load.csv").read_bytes())
+    assert len(check(path)[0]["data"].utc) == 3288
+
+
+def test_decimal_commas_are_told(tmp_path: Path, good: pd.DataFrame) -> None:
+    path = written(tmp_path, good, separator=";")
+    good.to_csv(tmp_path / "load.csv", index=False, sep=";", decimal=",")
+    (found,) = faults(path)
+    assert "State `decimal: ','`" in found
 
 
 def test_parquet_and_zarr_read_as_csv(tmp_path: Path, good: pd.DataFrame) -> None:

@@ -32,7 +32,7 @@ from solvers.house_population import Climate, simulate
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 LOADS = SHARED / "fontana_17homes_2016_17" / "homes_load_hourly.csv"
-WEATHER = ROOT / "feeders" / "tables" / "weather" / "riverside_2017_daily.csv"
+WEATHER = ROOT / "feeders" / "tables" / "daily_weather" / "riverside_2017.csv"
 measured_homes = pytest.mark.skipif(not LOADS.exists(), reason="the measured homes are not beside the project")
 GENERATION = ("home12_kWh", "home15_kWh")
 
@@ -322,7 +322,7 @@ def test_a_population_is_found_again_from_what_its_homes_drew(tmp_path: Path) ->
     for name in ("envelope", "cooling_setpoint_mean"):
         interval = outcome.parameters[name].interval
         assert interval is not None
-        low, high = (float(np.asarray(end)) for end in interval)
+        low, high = (np.asarray(end).item() for end in interval)
         # One set of homes, whose shading lies off its prior: within twice the width of the 95 % interval.
         assert known[name] == pytest.approx((low + high) / 2, abs=high - low), name
 

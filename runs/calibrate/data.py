@@ -27,6 +27,13 @@ def read_tables(file: CalibrationFile, needs: Sequence[Needs]) -> dict[str, Tabl
     """Read and check all data of a calibration. Raises ScenarioError with every fault of every file."""
     tables: dict[str, Table] = {}
     faults: list[Fault] = []
+    taken = [need.data for need in needs]
+    for number, item in enumerate(file.data):
+        if item.name not in taken:
+            text = f"the target takes no data named '{item.name}', only {', '.join(taken) or 'what it simulates'}."
+            faults.append(
+                Fault(file.document.place(("data", number, "name")), text, "Correct the name, or leave it out.")
+            )
     for need in needs:
         try:
             tables[need.data] = read_table(file.data_file(need.data), need)
@@ -106,6 +113,9 @@ def _frame(data: DataFile) -> Any:
             with xarray.open_zarr(data.file) as store:
                 known = [name for name in asked if name in store.variables]
                 frame = pandas.DataFrame({name: store[name].to_numpy() for name in known})
+    except UnicodeDecodeError as error:
+        text = f"is not text in UTF-8: byte {error.object[error.start]:#04x} at {error.start:,}."
+        raise ScenarioError([Fault(data.file.name, text, "Save it as CSV in UTF-8.")]) from None
     except Exception as error:  # readers promise no exceptions of their own
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ScenarioError(
@@ -113,7 +123,15 @@ def _frame(data: DataFile) -> Any:
         ) from None
     frame = frame.rename(columns=lambda name: str(name).strip())
     if len(frame) < 2:
-        raise ScenarioError([Fault(data.file.name, f"has {len(frame)} data rows.", "Give the whole file.")])
+        raise ScenarioError(
+            [Fault(data.file.name, f"has fewer than two data rows ({len(frame)}).", "Give the whole file.")]
+        )
+    if kind == "csv" and len(frame.columns) == 1 and len(asked) > 1:
+        name = frame.columns[0]
+        other = max(";\t,|", key=name.count)
+        if name.count(other):
+            text = f"is one column, '{name}', when cut at '{data.separator}'."
+            raise ScenarioError([Fault(data.file.name, text, f"State `separator: {other!r}`.")])
     return frame
 
 
@@ -177,7 +195,13 @@ def _zone(data: DataFile, text: str) -> Any:
 
 def _utc(data: DataFile, frame: Any, zone: Any) -> Instants:
     """The rows' times in UTC (n), datetime64[s]. Raises ScenarioError where they contradict the stated clock."""
-    return _times(data, frame[data.time.column], data.time.column, zone)
+    column = frame[data.time.column]
+    none = np.flatnonzero(column.isna().to_numpy())
+    if len(none):
+        place = f"{data.file.name}, {data.time.column}"
+        text = f"is empty in row {none[0] + 1} ({len(none)} such rows)."
+        raise ScenarioError([Fault(place, text, "Remove the rows, or complete them.")])
+    return _times(data, column, data.time.column, zone)
 
 
 def _times(data: DataFile, column: Any, name: str, zone: Any) -> Instants:
@@ -327,7 +351,7 @@ def _values(
                     Fault(
                         place,
                         f"is no number in row {wrong[0] + 1}: '{texts.iloc[wrong[0]]}' ({len(wrong)} such rows).",
-                        "Correct the rows, or leave the cells empty: gaps are reported.",
+                        _number_remedy(texts.iloc[wrong[0]]),
                     )
                 ]
             )
@@ -358,6 +382,15 @@ def _values(
         )
         raise ScenarioError([Fault(place, problem, remedy)])
     return array
+
+
+def _number_remedy(text: str) -> str:
+    """What to do about a cell that is no number."""
+    if re.fullmatch(r"-?\d+,\d+", text):
+        return "State `decimal: ','` if the comma is the decimal sign."
+    if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d*)?", text):
+        return "Write the numbers without commas between the thousands."
+    return "Correct the rows, or leave the cells empty: gaps are reported."
 
 
 def _regular(data: DataFile, table: Table, notices: list[str]) -> Table:

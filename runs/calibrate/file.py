@@ -64,6 +64,8 @@ class ColumnOfFile(Settings):
     def _known_unit(self) -> ColumnOfFile:
         if self.unit not in UNITS and self.unit not in ("time", "text"):
             raise ValueError(f"unit '{self.unit}' is unknown. Use one of: {', '.join(UNITS)}, time, text")
+        if self.range is not None and self.range[0] >= self.range[1]:
+            raise ValueError(f"range must be [low, high], got {self.range[0]:g} to {self.range[1]:g}")
         return self
 
 
@@ -82,13 +84,20 @@ class DataFile(Settings):
     """The time of each row."""
     columns: dict[str, ColumnOfFile]
     """The target's quantity -> the file's column."""
-    separator: str = ","
-    """Between the columns of a CSV."""
+    separator: str = Field(default=",", min_length=1, max_length=1)
+    """Between the columns of a CSV, one character."""
     decimal: Literal[".", ","] = "."
     """The decimal sign of a CSV."""
     longest_gap: float = Field(default=0.02, ge=0, le=0.5)
     """The share of missing rows or values up to which the data are used, without them [1]; gaps are reported
     and never filled."""
+
+
+def _named_apart(data: tuple[DataFile, ...]) -> tuple[DataFile, ...]:
+    names = [item.name for item in data]
+    if again := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"two files are named '{again[0]}'; give each a name of its own")
+    return data
 
 
 class TargetModel(Settings):
@@ -127,7 +136,7 @@ class CalibrationFile(Settings):
     """What it is for."""
     seed: int = Field(default=1, ge=0, le=2**63 - 1)
     """Every random number comes from it."""
-    data: tuple[DataFile, ...] = ()
+    data: Annotated[tuple[DataFile, ...], AfterValidator(_named_apart)] = ()
     """The measured data; none for a target that makes its own by simulation."""
     split: Split | None = None
     """What is fitted to and what is held out; a target that makes its own data may do without."""

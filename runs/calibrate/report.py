@@ -97,7 +97,11 @@ def _row(name: str, parameter: Parameter) -> ParameterRow:
         low, high = parameter.interval
         interval = f"{_text(low)} to {_text(high)}" if isinstance(low, float) else "each, see parameters.yaml"
     return ParameterRow(
-        name, f"{_text(parameter.value)} {parameter.unit}", interval, parameter.identified, parameter.note
+        name,
+        _text(parameter.value) + (f" {parameter.unit}" if parameter.unit != "1" else ""),
+        interval,
+        parameter.identified,
+        parameter.note,
     )
 
 

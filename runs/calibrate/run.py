@@ -133,7 +133,8 @@ def _checked(
 def _refuse_unknown_choices(file: CalibrationFile, kind: type[Target]) -> None:
     """Raise ScenarioError if the file names an objective or a baseline that the target has not."""
     faults = []
-    given = [(("objective",), file.objective, kind.objectives)] if file.objective is not None else []
+    given: list[tuple[tuple[str | int, ...], str, Mapping[str, str]]] = []
+    given += [(("objective",), file.objective, kind.objectives)] if file.objective is not None else []
     given += [(("baselines", number), name, kind.baselines) for number, name in enumerate(file.baselines or ())]
     for place, name, known in given:
         if name not in known:

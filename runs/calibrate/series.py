@@ -22,6 +22,8 @@ CRITERIA = {
     "CV(RMSE)": (("ASHRAE Guideline 14", 30.0), ("IPMVP", 20.0)),
     "NMBE": (("ASHRAE Guideline 14", 10.0),),
 }
+BINS, LEAST_IN_BIN = 24, 5  #: of residuals over temperature and hour
+RESIDUALS = "Residuals"  #: the section of the report
 WRITTEN_FOR = "one building, hourly"
 
 
@@ -110,7 +112,7 @@ def series_figures(
         figures.append(
             Figure(
                 f"{quantity}: {name}",
-                "Held out: the fit never saw these days.",
+                f"Held out: the fit never saw these days. {_errors(measured, predicted, baseline, rows)}",
                 lines,
                 _axes("local wall clock", f"{quantity} [{unit}]"),
                 section="Held-out events",
@@ -148,6 +150,16 @@ def _around_peak(table: Table, measured: Floats, rows: Flags) -> Flags:
     return np.asarray(rows & (table.days >= peak - 3) & (table.days <= peak + 3))
 
 
+def _errors(measured: Floats, predicted: Floats, baseline: tuple[str, Floats], rows: Flags) -> str:
+    """The scores on `rows` (n) in words."""
+    known = rows & scores.comparable(measured, predicted)
+    told = [f"{name} {function(measured[known], predicted[known]):.1f} %" for name, function in scores.SCORES.items()]
+    known &= np.isfinite(baseline[1])
+    if known.any():
+        told.append(f"CV(RMSE) of {baseline[0]} {scores.cv_rmse(measured[known], baseline[1][known]):.1f} %")
+    return "; ".join(told) + "."
+
+
 def _axes(x: str, y: str) -> dict[str, Any]:
     return {"xaxis": {"title": {"text": x}}, "yaxis": {"title": {"text": y}}}
 
@@ -177,7 +189,11 @@ def _daily(table: Table, series: Floats, rows: Flags, name: str, colour: str) ->
     means = np.bincount(position, series[known]) / np.bincount(position)
     peaks = np.full(len(days), -np.inf)
     np.maximum.at(peaks, position, series[known])
-    x = [str(day) for day in days]
+    gaps = np.flatnonzero(np.diff(days) > np.timedelta64(1, "D")) + 1  # no line where nothing was held out
+    days, means, peaks = (
+        np.insert(each, gaps, none) for each, none in ((days, "NaT"), (means, np.nan), (peaks, np.nan))
+    )
+    x = [None if np.isnat(day) else str(day) for day in days]
     return [
         {
             "type": "scatter",
@@ -199,16 +215,18 @@ def _daily(table: Table, series: Floats, rows: Flags, name: str, colour: str) ->
 
 
 def _residuals(quantity: str, title: str, x: Floats, residual: Floats, rows: Flags) -> Figure:
-    """Median and quartiles of the residuals over bins of `x`."""
+    """Median and quartiles of the residuals over bins of `x`, of equal width so that the ends are seen."""
     known = rows & np.isfinite(residual) & np.isfinite(x)
-    edges = np.unique(np.quantile(x[known], np.linspace(0, 1, 25)))
-    bins = np.clip(np.searchsorted(edges, x[known], side="right") - 1, 0, max(len(edges) - 2, 0))
+    edges = np.linspace(x[known].min(), x[known].max(), BINS + 1)
+    bins = np.clip(np.searchsorted(edges, x[known], side="right") - 1, 0, BINS - 1)
     centres, bands = [], []
-    for number in range(len(edges) - 1):
-        own = residual[known][bins == number]
-        if len(own):
-            centres.append(float((edges[number] + edges[number + 1]) / 2))
-            bands.append(np.percentile(own, [5, 25, 50, 75, 95]))
+    for number in range(BINS):
+        own = bins == number
+        if own.sum() >= LEAST_IN_BIN:
+            centres.append(float(np.median(x[known][own])))
+            bands.append(np.percentile(residual[known][own], [5, 25, 50, 75, 95]))
+    if not bands:
+        centres, bands = [float(np.median(x[known]))], [np.percentile(residual[known], [5, 25, 50, 75, 95])]
     low, quarter, middle, three, high = np.array(bands).T
     band = {"type": "scatter", "mode": "lines", "line": {"width": 0}, "x": centres, "hoverinfo": "skip"}
     traces = [
@@ -242,7 +260,7 @@ def _residuals(quantity: str, title: str, x: Floats, residual: Floats, rows: Fla
         "Held out; simulated over measured, less one.",
         traces,
         _axes(title, "residual [%]"),
-        section="Residuals",
+        section=RESIDUALS,
     )
 
 
@@ -266,5 +284,5 @@ def _scatter(quantity: str, unit: str, measured: Floats, predicted: Floats, rows
         "Held out.",
         traces,
         _axes(f"measured [{unit}]", f"simulated [{unit}]") | {"hovermode": "closest"},
-        section="Residuals",
+        section=RESIDUALS,
     )
