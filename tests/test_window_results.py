@@ -11,6 +11,7 @@ import pytest
 
 import cosim
 from cosim.scenario import from_mapping
+from runs.batch.figures import FigureSpec, compute_figures
 from runs.recorded import Recorded
 from runs.report.page import write_report
 from runs.report.window_figures import longest_below
@@ -50,6 +51,16 @@ def test_the_figures_of_a_sag(run: Any) -> None:
     assert lost["UV2"].at_close_mw == pytest.approx(0.06, rel=1e-9)
     assert lost["momentary_cessation"].most_mw == pytest.approx(0.06, rel=1e-9)
     assert lost["momentary_cessation"].at_close_mw == 0.0
+
+
+def test_the_figures_of_a_batch(run: Any) -> None:
+    """20 of 40 DER of 3 kW trip; at the same time the others cease for a moment."""
+    names = ("der_tripped", "der_tripped_power", "der_lost_power", "frequency_nadir")
+    found = compute_figures(run, {name: FigureSpec(figure=name) for name in names})
+    assert found["der_tripped"] == 20
+    assert found["der_tripped_power"] == pytest.approx(0.06, rel=1e-9)
+    assert found["der_lost_power"] == pytest.approx(0.12, rel=1e-9)
+    assert found["frequency_nadir"] is None  # there are no machines
 
 
 def test_the_recorded_window(run: Any) -> None:
