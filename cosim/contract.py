@@ -91,6 +91,10 @@ class Federate(ABC):
     def ports(self) -> Sequence[Port]:
         """The quantities taken in and given out, known before `start`."""
 
+    def window_settings(self) -> Mapping[str, Any]:
+        """What a federate that stands for this one in an event window may take into settings of the same names."""
+        return {}
+
     def start(self, folder: Path) -> None:  # noqa: B027 - nothing to start is common
         """Start engines, in the federate's own process; `folder` is scratch space, emptied after."""
 

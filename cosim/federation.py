@@ -67,6 +67,8 @@ class LinkSpec(Settings):
     gain: float = 1.0
     lagged: bool = False
     """True: the link does not order the two within a base time; the destination takes the last value."""
+    late: bool = False
+    """True: the source may begin later than the destination, which has its initial value until then."""
     tolerance: float | None = None
     """A boundary link: the largest trusted difference between what was used and what then held [port's unit]."""
 
@@ -87,6 +89,8 @@ class FederateSpec(Settings):
     """The number of the iterated group that it belongs to."""
     process: str
     """The process that it runs in; federates of one process take turns."""
+    step: Duration | None = None
+    """Its own base step where that is a multiple of the federation's."""
 
 
 class IterationGroup(Settings):
@@ -119,7 +123,8 @@ class Federation(Settings):
 
     def context(self, name: str) -> Context:
         """What the federate `name` may know of the run."""
-        return Context(name=name, seed=self.seed, start=self.start, duration=self.duration, step=self.step)
+        own = next((spec.step for spec in self.federates if spec.name == name), None)
+        return Context(name=name, seed=self.seed, start=self.start, duration=self.duration, step=own or self.step)
 
     def build(self, spec: FederateSpec) -> Federate:
         """The federate itself, not yet started."""

@@ -8,14 +8,17 @@ gives that federate's own settings beside it; they are checked against the feder
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, PrivateAttr, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
+from cosim.contract import Time
 from cosim.errors import ContractError, Fault, ScenarioError
+from cosim.event_window import EventWindow, WindowModel, WindowTransmission
+from cosim.model import NAME, Model
 from cosim.perturbations import perturbation_class
 from cosim.registry import UnknownKindError, federate_class
 from cosim.settings import Settings
@@ -30,8 +33,6 @@ DEFAULT_KINDS = {
     "dispatch": "dispatch",
     "communications": "communications",
 }
-
-NAME = Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=60)
 
 
 class Horizon(Settings):
@@ -68,20 +69,6 @@ class Horizon(Settings):
                 "the run must lie between the years 1700 and 2200, which results can hold to the nanosecond"
             )
         return self
-
-
-class Model(Settings):
-    """A federate: its kind, and beside it the settings of that kind."""
-
-    model_config = ConfigDict(extra="allow")
-
-    kind: str
-    """The federate kind: a name from `cosim list`, or a Python file beside the scenario."""
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The settings as they were written."""
-        return dict(self.model_extra or {})
 
 
 class WeatherModel(Model):
@@ -257,6 +244,8 @@ class Scenario(Settings):
     """How messages travel."""
     perturbations: tuple[Model, ...] = ()
     """What disturbs the grid; a scenario with perturbations is run beside its undisturbed twin."""
+    event_window: EventWindow | None = None
+    """Seconds to minutes at millisecond steps, opened inside the day."""
     federates: tuple[ExtraFederate, ...] = ()
     """Federates of the user's own."""
     links: tuple[Link, ...] = ()
@@ -292,9 +281,26 @@ class Scenario(Settings):
         """Every feeder by itself, with the position of its entry in `feeders`."""
         return tuple((number, one) for number, feeder in enumerate(self.feeders) for one in feeder.each())
 
+    @property
+    def base_step(self) -> Time:
+        """The step [ns] of which every federate's is a multiple: the event window's, or the day's."""
+        return self.horizon.step if self.event_window is None else self.event_window.step
+
+    def disturbing(self) -> tuple[tuple[Location, Model], ...]:
+        """Everything that disturbs, with its place: the perturbations, then the window's, timed like them."""
+        found: list[tuple[Location, Model]] = [(("perturbations", n), m) for n, m in enumerate(self.perturbations)]
+        window = self.event_window
+        if window is not None:
+            for number, model in enumerate(window.disturbances):
+                timed = Model(kind=model.kind, **window.disturbance(model, self.horizon.start))
+                found.append((("event_window", "disturbances", number), timed))
+        return tuple(found)
+
     def undisturbed(self) -> Scenario:
-        """The twin: the same scenario without its perturbations."""
-        return self.model_copy(update={"perturbations": ()})
+        """The twin: the same scenario without what disturbs it."""
+        window = self.event_window
+        calm = None if window is None else window.model_copy(update={"disturbances": ()})
+        return self.model_copy(update={"perturbations": (), "event_window": calm})
 
     def update(self, **changes: Any) -> Scenario:
         """A validated copy with whole sections replaced. Raises ScenarioError."""
@@ -327,7 +333,7 @@ def _validate(document: Document, folder: Path) -> Scenario:
     except ValidationError as error:
         faults += faults_of(error, document)
     for location, kind, settings in _models(document.value):
-        found = perturbation_class if location[0] == "perturbations" else federate_config
+        found = perturbation_class if {"perturbations", "disturbances"} & set(location) else federate_config
         try:
             found(kind, folder).model_validate(settings, context={"folder": folder})
         except ValidationError as error:
@@ -338,6 +344,12 @@ def _validate(document: Document, folder: Path) -> Scenario:
         raise ScenarioError(faults)
     scenario._document, scenario._folder = document, folder
     return scenario
+
+
+def is_disturbed(document: Mapping[str, Any]) -> bool:
+    """Whether anything disturbs in a scenario, as plain data; then it has an undisturbed twin."""
+    window = document.get("event_window") or {}
+    return bool(document.get("perturbations") or window.get("disturbances"))
 
 
 def federate_config(kind: str, folder: Path) -> type[Settings]:
@@ -369,12 +381,37 @@ def _models(value: Any) -> Iterator[tuple[Location, str, dict[str, Any]]]:
         if isinstance(entry, dict)
     ]
     places += [(("perturbations", position), entry) for position, entry in entries("perturbations")]
+    places += _window_places(value.get("event_window"))
     for location, entry in places:
         if isinstance(entry, dict):
             settings = {str(key): setting for key, setting in entry.items()}
-            kind = settings.pop("kind", DEFAULT_KINDS.get(str(location[0])))
+            kind = settings.pop("kind", _default_kind(location))
             if isinstance(kind, str):
                 yield location, kind, settings
+
+
+def _window_places(window: Any) -> list[tuple[Location, Any]]:
+    """The models written in a raw event window, with their places."""
+    if not isinstance(window, dict):
+        return []
+    places: list[tuple[Location, Any]] = [(("event_window", "transmission"), window.get("transmission"))]
+    for section in ("feeders", "disturbances"):
+        listed = window.get(section)
+        for position, entry in enumerate(listed if isinstance(listed, list) else ()):
+            location: Location = ("event_window", section, position)
+            if section == "disturbances":
+                places.append((location, entry))
+            elif isinstance(entry, dict):
+                places.append(((*location, "model"), entry.get("model")))
+    return places
+
+
+def _default_kind(location: Location) -> str | None:
+    """The kind of the model at `location` where it names none."""
+    if location[0] != "event_window":
+        return DEFAULT_KINDS.get(str(location[0]))
+    section = {"transmission": WindowTransmission, "feeders": WindowModel}.get(str(location[1]))
+    return None if section is None else str(section.model_fields["kind"].default)
 
 
 #: Pydantic's kinds of errors in the words of a scenario's author; `{}` takes the error's context.

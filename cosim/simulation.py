@@ -138,7 +138,7 @@ def _run_with_twin(
     launcher: Launcher | None,
 ) -> Run:
     jobs = [(MAIN, scenario, federation, folder)]
-    if baseline and scenario.perturbations:
+    if baseline and scenario.disturbing():
         twin = scenario.undisturbed()
         jobs.append((BASELINE, twin, wire(twin), folder / BASELINE))
     failed: list[str] = []

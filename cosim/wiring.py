@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from fnmatch import fnmatch
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from cosim.contract import Context, Federate, Port, Time
+from cosim.contract import Context, Port, Time
 from cosim.errors import ConfigError, Fault, ScenarioError
 from cosim.federation import (
     MAIN_PROCESS,
@@ -27,12 +27,23 @@ from cosim.federation import (
     LinkSpec,
     PortReference,
 )
+from cosim.model import Model
 from cosim.perturbations import Perturbation, perturbation_class
 from cosim.registry import described, federate_class, unknown
 from cosim.results import COUPLING
-from cosim.scenario import DEFAULT_KINDS, Feeder, Model, Scenario, absolute_kind, faults_of
-from cosim.settings import Settings
+from cosim.scenario import DEFAULT_KINDS, Feeder, Scenario, absolute_kind, faults_of
 from cosim.units import UNITS, format_duration
+from cosim.window_wiring import (
+    check_window,
+    followed,
+    shared_device_links,
+    window_knowledge,
+    window_links,
+    window_name,
+    window_sections,
+    window_step,
+)
+from cosim.wiring_parts import Part, Wish
 from cosim.yaml_places import Location
 
 MOST_BUILT = 100  #: federates that are kept for the next scenario, as each may hold a whole grid
@@ -48,30 +59,7 @@ RESERVED = {
 }
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A federate while the federation is being put together."""
-
-    name: str
-    location: Location
-    kind: str
-    config: Settings
-    federate: Federate
-    ports: Sequence[Port]
-
-    def port(self, name: str, direction: str) -> Port | None:
-        return next((port for port in self.ports if port.name == name and port.direction == direction), None)
-
-
-@dataclass(frozen=True)
-class _Wish:
-    """A link that is wanted, and the place to name if it cannot be had."""
-
-    link: LinkSpec
-    location: Location
-
-
-def wire(scenario: Scenario, built: dict[str, _Part] | None = None) -> Federation:
+def wire(scenario: Scenario, built: dict[str, Part] | None = None) -> Federation:
     """Expand a scenario. Raises ScenarioError with every fault that was found.
 
     Who wires many scenarios that have much in common gives the same `built` each time: federates that are equal are
@@ -79,6 +67,9 @@ def wire(scenario: Scenario, built: dict[str, _Part] | None = None) -> Federatio
     """
     faults: list[Fault] = []
     _check_names(scenario, faults)
+    check_window(scenario, faults)
+    if faults:
+        raise ScenarioError(faults)
     parts = _build(scenario, faults, built)
     for part in parts.values():
         _check_ports(scenario, part, faults)
@@ -90,6 +81,7 @@ def wire(scenario: Scenario, built: dict[str, _Part] | None = None) -> Federatio
     wishes = [
         *_coupling_links(scenario, parts, faults),
         *_own_links(scenario, faults),
+        *window_links(scenario, parts),
         *_perturbation_links(scenario, parts),
     ]
     wishes += _common_links(parts, {str(wish.link.destination) for wish in wishes})
@@ -108,6 +100,7 @@ def wire(scenario: Scenario, built: dict[str, _Part] | None = None) -> Federatio
             slot=slots[part.name],
             group=next((number for number, group in enumerate(groups) if part.name in group.members), None),
             process=_process(scenario, part),
+            step=_step(scenario, part.name),
         )
         for part in parts.values()
     ]
@@ -116,7 +109,7 @@ def wire(scenario: Scenario, built: dict[str, _Part] | None = None) -> Federatio
         seed=scenario.seed,
         start=scenario.horizon.start,
         duration=f"{scenario.horizon.duration} ns",  # type: ignore[arg-type]
-        step=f"{scenario.horizon.step} ns",  # type: ignore[arg-type]
+        step=f"{scenario.base_step} ns",  # type: ignore[arg-type]
         federates=tuple(sorted(specs, key=lambda spec: (spec.slot, spec.name))),
         links=tuple(links),
         groups=tuple(groups),
@@ -126,7 +119,14 @@ def wire(scenario: Scenario, built: dict[str, _Part] | None = None) -> Federatio
     )
 
 
-def _process(scenario: Scenario, part: _Part) -> str:
+def _step(scenario: Scenario, name: str) -> Any:
+    """The base step of one federate where it differs from the federation's."""
+    own = window_step(scenario, name)
+    step = scenario.horizon.step if own is None else own
+    return None if step == scenario.base_step else f"{step} ns"
+
+
+def _process(scenario: Scenario, part: Part) -> str:
     """Where a federate runs; the carrier of the messages always in the main process, which holds the broker."""
     alone = scenario.placement == "separate" and part.federate.messaging != "carrier"
     return part.name if alone or part.federate.needs_process else MAIN_PROCESS
@@ -142,6 +142,7 @@ def _sections(scenario: Scenario) -> Iterable[tuple[str, Location, Model]]:
         yield feeder.name, ("feeders", position, "model"), feeder.model
     for position, extra in enumerate(scenario.federates):
         yield extra.name, ("federates", position, "model"), extra.model
+    yield from window_sections(scenario)
 
 
 def _check_names(scenario: Scenario, faults: list[Fault]) -> None:
@@ -163,10 +164,11 @@ def _check_names(scenario: Scenario, faults: list[Fault]) -> None:
         seen.setdefault(name, place)
 
 
-def _build(scenario: Scenario, faults: list[Fault], built: dict[str, _Part] | None) -> dict[str, _Part]:
+def _build(scenario: Scenario, faults: list[Fault], built: dict[str, Part] | None) -> dict[str, Part]:
     """Build every federate, handing each what the scenario knows and its settings have a field for."""
-    parts: dict[str, _Part] = {}
+    parts: dict[str, Part] = {}
     known = _common_knowledge(scenario)
+    of_window = {name for name, _, _ in window_sections(scenario)}
     for name, location, model in _sections(scenario):
         kind = absolute_kind(model.kind, scenario.folder)
         found = federate_class(kind)
@@ -175,6 +177,8 @@ def _build(scenario: Scenario, faults: list[Fault], built: dict[str, _Part] | No
         shared = known | (
             _forecast_of_dispatch(scenario) | _weather_of_demand(settings, parts) if name == "demand" else {}
         )
+        if name in of_window:
+            shared = window_knowledge(scenario, name, fields, parts)
         settings |= {key: value for key, value in shared.items() if key in fields and key not in settings}
         context = _context(scenario, name)
         same = json.dumps([kind, settings, str(scenario.folder), asdict(context)], sort_keys=True, default=str)
@@ -184,7 +188,7 @@ def _build(scenario: Scenario, faults: list[Fault], built: dict[str, _Part] | No
         try:
             config = found.Config.model_validate(settings, context={"folder": scenario.folder})
             federate = found(config, context)
-            parts[name] = _Part(name, location, kind, config, federate, tuple(federate.ports()))
+            parts[name] = Part(name, location, kind, config, federate, tuple(federate.ports()))
             if built is not None:
                 if len(built) >= MOST_BUILT:
                     built.clear()
@@ -201,7 +205,7 @@ def _build(scenario: Scenario, faults: list[Fault], built: dict[str, _Part] | No
     return parts
 
 
-def _check_ports(scenario: Scenario, part: _Part, faults: list[Fault]) -> None:
+def _check_ports(scenario: Scenario, part: Part, faults: list[Fault]) -> None:
     """Ports must be told apart, in known units, and recordable: one list of labels for each dimension."""
     labels: dict[str, Sequence[str]] = {}
     seen: set[tuple[str, str]] = set()
@@ -239,7 +243,8 @@ def _config_fault(scenario: Scenario, location: Location, error: ConfigError) ->
 
 def _context(scenario: Scenario, name: str) -> Context:
     horizon = scenario.horizon
-    return Context(name, scenario.seed, horizon.start, horizon.duration, horizon.step)
+    step = window_step(scenario, name) or horizon.step
+    return Context(name, scenario.seed, horizon.start, horizon.duration, step)
 
 
 def _common_knowledge(scenario: Scenario) -> dict[str, Any]:
@@ -264,7 +269,7 @@ def _forecast_of_dispatch(scenario: Scenario) -> dict[str, Any]:
     return {key: written[key] for key in ("interval", "lookahead") if key in written}
 
 
-def _weather_of_demand(settings: Mapping[str, Any], parts: Mapping[str, _Part]) -> dict[str, Any]:
+def _weather_of_demand(settings: Mapping[str, Any], parts: Mapping[str, Part]) -> dict[str, Any]:
     """The weather that a demand with a `model` follows: the scenario's, which is built before it."""
     config: Any = parts["weather"].config if "weather" in parts else None
     if "model" not in settings or not hasattr(config, "table"):
@@ -272,14 +277,13 @@ def _weather_of_demand(settings: Mapping[str, Any], parts: Mapping[str, _Part]) 
     return {"weather_table": config.table, "temperature_offset": getattr(config, "temperature_offset", 0.0)}
 
 
-def _perturbations(scenario: Scenario, parts: Mapping[str, _Part], faults: list[Fault]) -> _Part | None:
+def _perturbations(scenario: Scenario, parts: Mapping[str, Part], faults: list[Fault]) -> Part | None:
     """The federate that carries out the scenario's perturbations; None if there are none."""
     inputs = {name: [port for port in part.ports if port.direction == "in"] for name, part in parts.items()}
     entries: list[dict[str, Any]] = []
     targets: dict[str, dict[str, Any]] = {}
-    for position, model in enumerate(scenario.perturbations):
-        location = ("perturbations", position)
-        name = model.settings.get("name") or f"{model.kind}_{position + 1}"
+    for location, model in scenario.disturbing():
+        name = model.settings.get("name") or f"{model.kind}_{int(location[-1]) + 1}"
         if name in {entry["name"] for entry in entries}:
             faults.append(
                 Fault(
@@ -289,7 +293,8 @@ def _perturbations(scenario: Scenario, parts: Mapping[str, _Part], faults: list[
                 )
             )
             continue
-        item: Perturbation = perturbation_class(model.kind).model_validate(model.settings)
+        context = {"folder": scenario.folder}
+        item: Perturbation = perturbation_class(model.kind).model_validate(model.settings, context=context)
         try:
             item.check(scenario.horizon.duration)
             found = item.targets(inputs)
@@ -314,14 +319,19 @@ def _perturbations(scenario: Scenario, parts: Mapping[str, _Part], faults: list[
     if faults or not entries:
         return None
     kind = federate_class("perturbations")
-    config = kind.Config.model_validate({"perturbations": entries, "targets": list(targets.values())})
+    settings: dict[str, Any] = {"perturbations": entries, "targets": list(targets.values())}
+    if scenario.event_window is not None:
+        horizon = scenario.horizon
+        times = scenario.event_window.times(horizon.start, horizon.step)
+        settings["times"] = times.model_dump(mode="json")
+    config = kind.Config.model_validate(settings)
     federate = kind(config, _context(scenario, "perturbations"))
-    return _Part("perturbations", ("perturbations",), "perturbations", config, federate, tuple(federate.ports()))
+    return Part("perturbations", ("perturbations",), "perturbations", config, federate, tuple(federate.ports()))
 
 
-def _coupling_links(scenario: Scenario, parts: Mapping[str, _Part], faults: list[Fault]) -> list[_Wish]:
+def _coupling_links(scenario: Scenario, parts: Mapping[str, Part], faults: list[Fault]) -> list[Wish]:
     """Voltage down and power up, for each feeder at its bus."""
-    wishes: list[_Wish] = []
+    wishes: list[Wish] = []
     if scenario.dispatch is not None and scenario.transmission is None:
         problem = "has no transmission grid to send its set-points to."
         faults.append(Fault(scenario.place(("dispatch",)), problem, "Add `transmission`."))
@@ -362,24 +372,26 @@ def _coupling_links(scenario: Scenario, parts: Mapping[str, _Part], faults: list
     return wishes
 
 
-def _boundary(scenario: Scenario, feeder: Feeder, location: Location, *, lagged: bool) -> list[_Wish]:
+def _boundary(scenario: Scenario, feeder: Feeder, location: Location, *, lagged: bool) -> list[Wish]:
+    """Its voltage down to it; its power up, which that of the event window gives where there is one."""
     bus = feeder.bus
+    giver = window_name(feeder.name) if feeder.name in followed(scenario) else feeder.name
     voltage = LinkSpec(
         source=PortReference(federate="transmission", port="voltage", label=bus),
         destination=PortReference(federate=feeder.name, port="head_voltage"),
         tolerance=scenario.coupling.voltage_tolerance,
     )
     power = LinkSpec(
-        source=PortReference(federate=feeder.name, port="power"),
+        source=PortReference(federate=giver, port="power"),
         destination=PortReference(federate="transmission", port="feeder_load", label=bus),
         gain=feeder.multiplier,
         lagged=lagged,
         tolerance=scenario.coupling.power_tolerance,
     )
-    return [_Wish(voltage, location), _Wish(power, location)]
+    return [Wish(voltage, location), Wish(power, location)]
 
 
-def _own_links(scenario: Scenario, faults: list[Fault]) -> list[_Wish]:
+def _own_links(scenario: Scenario, faults: list[Fault]) -> list[Wish]:
     wishes = []
     for position, link in enumerate(scenario.links):
         ends = {}
@@ -396,11 +408,11 @@ def _own_links(scenario: Scenario, faults: list[Fault]) -> list[_Wish]:
                 lagged=link.lagged,
                 tolerance=link.tolerance,
             )
-            wishes.append(_Wish(spec, ("links", position)))
+            wishes.append(Wish(spec, ("links", position)))
     return wishes
 
 
-def _perturbation_links(scenario: Scenario, parts: Mapping[str, _Part]) -> list[_Wish]:
+def _perturbation_links(scenario: Scenario, parts: Mapping[str, Part]) -> list[Wish]:
     if "perturbations" not in parts:
         return []
     wishes = []
@@ -408,12 +420,16 @@ def _perturbation_links(scenario: Scenario, parts: Mapping[str, _Part]) -> list[
         federate, dot, target = port.name.partition(".")
         if dot:
             source = PortReference(federate="perturbations", port=port.name)
+            shared = shared_device_links(scenario, parts, source)
+            if shared is not None:
+                wishes += shared
+                continue
             link = LinkSpec(source=source, destination=PortReference(federate=federate, port=target))
-            wishes.append(_Wish(link, ("perturbations",)))
+            wishes.append(Wish(link, ("perturbations",)))
     return wishes
 
 
-def _common_links(parts: Mapping[str, _Part], linked: set[str]) -> list[_Wish]:
+def _common_links(parts: Mapping[str, Part], linked: set[str]) -> list[Wish]:
     """Inputs of the same name as an output of weather, demand, transmission or dispatch take it."""
     wishes = []
     for part in parts.values():
@@ -427,12 +443,12 @@ def _common_links(parts: Mapping[str, _Part], linked: set[str]) -> list[_Wish]:
                         source=PortReference(federate=source, port=port.name),
                         destination=PortReference(federate=part.name, port=port.name),
                     )
-                    wishes.append(_Wish(link, part.location))
+                    wishes.append(Wish(link, part.location))
                     break
     return wishes
 
 
-def _check_link(scenario: Scenario, parts: Mapping[str, _Part], wish: _Wish, faults: list[Fault]) -> bool:
+def _check_link(scenario: Scenario, parts: Mapping[str, Part], wish: Wish, faults: list[Fault]) -> bool:
     """Hold both ends of a link against the ports that there are."""
     before = len(faults)
     ends: dict[str, Port] = {}
@@ -475,10 +491,12 @@ def _misfit(link: LinkSpec, source: Port, destination: Port) -> str:
         return f"the shapes differ, {shapes}. Choose a label, as in `port[label]`, or ports of one shape."
     if link.lagged and destination.initial is None:
         return f"a lagged link needs an initial value, and '{destination.name}' has none. Leave `lagged` out."
+    if link.late and destination.initial is None:
+        return f"its source begins later, and '{destination.name}' has no value until then."
     return ""
 
 
-def _check_inputs(scenario: Scenario, parts: Mapping[str, _Part], linked: set[str], faults: list[Fault]) -> None:
+def _check_inputs(scenario: Scenario, parts: Mapping[str, Part], linked: set[str], faults: list[Fault]) -> None:
     """Inputs that need a source must have one; a federation needs one carrier for its agents."""
     if faults:
         return
@@ -497,9 +515,9 @@ def _check_inputs(scenario: Scenario, parts: Mapping[str, _Part], linked: set[st
         faults.append(Fault(place, f"needs exactly one federate that carries messages, got {len(carriers)}."))
 
 
-def _check_steps(scenario: Scenario, parts: Mapping[str, _Part], faults: list[Fault]) -> None:
+def _check_steps(scenario: Scenario, parts: Mapping[str, Part], faults: list[Fault]) -> None:
     """Every federate must step at multiples of the base step, as far as its first two times tell."""
-    step = scenario.horizon.step
+    step = scenario.base_step
     for part in parts.values():
         for time in _first_times(part):
             if time is not None and time % step:
@@ -515,7 +533,7 @@ def _check_steps(scenario: Scenario, parts: Mapping[str, _Part], faults: list[Fa
 
 
 def _check_exclude(
-    scenario: Scenario, parts: Mapping[str, _Part], links: Sequence[LinkSpec], faults: list[Fault]
+    scenario: Scenario, parts: Mapping[str, Part], links: Sequence[LinkSpec], faults: list[Fault]
 ) -> None:
     """A pattern of outputs not to record must name some, and none that the verdict needs."""
     outputs = [f"{part.name}.{port.name}" for part in parts.values() for port in part.ports if port.direction == "out"]
@@ -532,14 +550,14 @@ def _check_exclude(
             faults.append(Fault(place, f"{unknown('output', pattern, outputs)}."))
 
 
-def _first_times(part: _Part) -> tuple[Time | None, ...]:
+def _first_times(part: Part) -> tuple[Time | None, ...]:
     """The first two times at which a federate steps."""
     first = part.federate.next_time(-1)
     return first, part.federate.next_time(first) if first is not None else None
 
 
 def _order(
-    scenario: Scenario, parts: Mapping[str, _Part], links: Sequence[LinkSpec]
+    scenario: Scenario, parts: Mapping[str, Part], links: Sequence[LinkSpec]
 ) -> tuple[dict[str, int], list[IterationGroup]]:
     """Each federate's first slot, and the iterated groups. Raises ScenarioError for a cycle nobody iterates."""
     before: dict[str, set[str]] = {name: set() for name in parts}
@@ -590,7 +608,7 @@ def _order(
                 width = max(width, rounds * len(cycle))
         slot += width
         sorter.done(*level)
-    if slot * SLOT >= scenario.horizon.step:
+    if slot * SLOT >= scenario.base_step:
         problem = f"needs {slot} slots of 1 us within a step; the step is too short for so many rounds."
         raise ScenarioError(
             [Fault(scenario.place(("coupling", "max_rounds")), problem, "Lower it or lengthen the step.")]
@@ -598,7 +616,7 @@ def _order(
     return slots, groups
 
 
-def _check_cycle(scenario: Scenario, parts: Mapping[str, _Part], cycle: Sequence[str]) -> None:
+def _check_cycle(scenario: Scenario, parts: Mapping[str, Part], cycle: Sequence[str]) -> None:
     """Federates that iterate step at the same times, to a tolerance of every link between them."""
     faults = []
     leader = parts[cycle[0]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -24,8 +24,9 @@ from feeders.homes import HomeDistributions, HomesError, draw_homes
 from feeders.homes import Homes as DrawnHomes
 from feeders.homes_glm import place_homes
 from feeders.neighbourhood import Inputs, Neighbourhood, Outputs, RunningNeighbourhood, Weather
+from feeders.opendss_model import regulator_labels
 from feeders.own_model import OwnModel, guarded_glm
-from feeders.published_feeder import PHASES, FeederTableError, load_feeder
+from feeders.published_feeder import PHASES, FeederTableError, PublishedFeeder, load_feeder
 
 Share = Annotated[float, Field(ge=0, le=1)]
 KiloWatt = Annotated[float, quantity("kW"), Field(ge=0)]
@@ -177,11 +178,26 @@ class GridlabdFeeder(Federate):
             Port("water_heater_power", "kW", "out", "power of the water heater", homes),
             Port("pv_power", "kW", "out", "power given by rooftop PV", homes),
             *self._volt_var_ports(homes),
+            *self._tap_ports(feeder),
             Port("battery_power", "kW", "out", "power drawn by the battery", homes),
             Port("battery_energy", "kWh", "out", "energy in the battery", homes),
             Port("losses", "MW", "out", "losses of lines, transformers and services"),
             Port("energy_balance", "MW", "out", "head - losses - spot loads - homes", limit=limit),
         )
+
+    def window_settings(self) -> Mapping[str, Any]:
+        """The published feeder, the homes' places and their PV."""
+        if self._plan is None:
+            return {}
+        homes = self.config.homes
+        return {
+            "feeder": self.config.feeder,
+            "homes": homes.count,
+            "per_transformer": homes.per_transformer,
+            "power_per_home": homes.power_per_home,
+            "nodes": homes.nodes,
+            "home_pv_rating": self._plan.homes.pv_power.tolist() if self._plan.homes.pv_power.any() else (),
+        }
 
     def start(self, folder: Path) -> None:
         """Load the model; what GridLAB-D says is in `folder`/gridlabd.log."""
@@ -231,7 +247,8 @@ class GridlabdFeeder(Federate):
             thermostat_offset=offset,
         )
         arrays = _arrays(outputs := self._running.step(moment, inputs))
-        return arrays | ({"pv_reactive_power": outputs.pv_reactive_power} if self._volt_var else {})
+        arrays |= {"pv_reactive_power": outputs.pv_reactive_power} if self._volt_var else {}
+        return arrays | ({"tap": outputs.taps} if self.config.regulators == "automatic" else {})
 
     def _weather(self, values: Mapping[str, Array]) -> Weather:
         return Weather(**{name: float(np.real(values[name])) for name, _, _ in WEATHER})
@@ -318,6 +335,11 @@ class GridlabdFeeder(Federate):
     def _volt_var_ports(self, homes: Mapping[str, tuple[str, ...]]) -> Sequence[Port]:
         title = "reactive power injected by the PV inverter"
         return (Port("pv_reactive_power", "kvar", "out", title, homes),) if self._volt_var else ()
+
+    def _tap_ports(self, feeder: PublishedFeeder) -> Sequence[Port]:
+        if self.config.regulators != "automatic":
+            return ()
+        return (Port("tap", "1", "out", "regulator tap, 0.625 % each", {"regulator": regulator_labels(feeder)}),)
 
     @staticmethod
     def _there(homes: DrawnHomes) -> tuple[tuple[float, ...], ...]:

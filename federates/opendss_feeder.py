@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -71,6 +71,10 @@ class OpendssFeeder(Federate):
             regulators = {"regulator": regulator_labels(self._feeder)}
             ports.append(Port("tap", "1", "out", "regulator tap, 0.625 % each", regulators))
         return ports
+
+    def window_settings(self) -> Mapping[str, Any]:
+        """The published feeder."""
+        return {"feeder": self.config.feeder}
 
     def start(self, folder: Path) -> None:
         """Build the circuit."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cosim.contract import Array, Context, Exchange, Federate, Port, Time
+from cosim.event_window import WindowTimes
 from cosim.perturbations import Perturbation, Target, perturbation_class
 from cosim.seeds import generator
 from cosim.settings import Settings
@@ -42,6 +43,8 @@ class Perturbations(Federate):
         """The perturbations as written, each with `kind` and `name`."""
         targets: tuple[TargetPort, ...] = ()
         """The ports acted on."""
+        times: WindowTimes | None = None
+        """The event window, if there is one."""
 
     config: Config
 
@@ -81,6 +84,11 @@ class Perturbations(Federate):
                 )
             )
         return ports
+
+    def next_time(self, time: Time) -> Time | None:
+        """Each step of the day, and of the event window."""
+        times = self.config.times
+        return super().next_time(time) if times is None else times.next_time(time)
 
     def solve(self, time: Time, inputs: Exchange) -> Exchange:
         temperature = float(inputs.values["temperature"]) if self.needs_weather else float("nan")

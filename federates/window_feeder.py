@@ -36,6 +36,7 @@ KiloWatt = Annotated[float, quantity("kW"), Field(ge=0)]
 KiloVoltAmpere = Annotated[float, quantity("kVA"), Field(gt=0)]
 Value = bool | float | str
 
+LEGACY = "1547-2003"  #: the make of DER from before 2018
 JUDGED_CHOICES = ("category", "normal_category", "reactive_mode")
 
 
@@ -55,8 +56,17 @@ class Der(Settings):
     makes: dict[str, Share] = Field(default={"III": 1.0})
     """Share of each make: a category of IEEE 1547-2018 (I, II, III), a profile (PSCo, Rule 21), 1547-2003, or
     1547-2003 momentary cessation."""
+    legacy_share: Share = 0.0
+    """Share of DER from before 2018, 1547-2003; the makes above have the rest."""
     settings: dict[str, Value] = Field(default={})
     """Settings of the fleet by name, above what the makes say."""
+
+    def shares(self) -> dict[str, float]:
+        """The share of every make, those from before 2018 included."""
+        if self.legacy_share == 0.0:
+            return dict(self.makes)
+        rest = {make: share * (1.0 - self.legacy_share) for make, share in self.makes.items()}
+        return rest | {LEGACY: rest.get(LEGACY, 0.0) + self.legacy_share}
 
 
 class HomePv(Settings):
@@ -224,14 +234,14 @@ class WindowFeeder(Federate):
         config = self.config
         if not self._plan.der:
             return None
-        groups: list[tuple[str, int, Mapping[str, float], Mapping[str, ArrayLike]]] = [
-            (f"der.{k}", g.count, g.makes, {"rating_kVA": g.rating, "three_phase": g.phases == "three", **g.settings})
-            for k, g in enumerate(config.der)
-        ]
+        groups: list[tuple[str, int, Mapping[str, float], Mapping[str, ArrayLike]]] = []
+        for k, group in enumerate(config.der):
+            own = {"rating_kVA": group.rating, "three_phase": group.phases == "three", **group.settings}
+            groups.append((f"der.{k}", group.count, group.shares(), own))
         homes = np.array([rating * config.home_pv.oversize for rating in config.home_pv_rating if rating > 0.0])
         if len(homes):
-            own: dict[str, ArrayLike] = {"rating_kVA": homes, "three_phase": False, **config.home_pv.settings}
-            groups.append(("home_pv", len(homes), config.home_pv.makes, own))
+            at_home: dict[str, ArrayLike] = {"rating_kVA": homes, "three_phase": False, **config.home_pv.settings}
+            groups.append(("home_pv", len(homes), config.home_pv.makes, at_home))
         parts = []
         for place, count, shares, values in groups:
             try:
@@ -266,6 +276,11 @@ class WindowFeeder(Federate):
                 "steps must fit into the shortest time that decides a clause",
                 f"Use a step of at most {shortest / 2.0:.3g} s in the window.",
             )
+
+    @property
+    def plan(self) -> WindowPlan:
+        """What stands where."""
+        return self._plan
 
     def der_settings(self, legacies_as: str = "") -> dict[str, dict[str, Value]]:
         """What each DER is held to, by its name: the content of `der` in a settings file of `cosim comply`.

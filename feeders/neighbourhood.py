@@ -33,6 +33,7 @@ from feeders.glm import (
 from feeders.gridlabd_engine import Engine, EngineError
 from feeders.homes import Homes, charge, needed_after, needed_at_start, self_consumption
 from feeders.homes_glm import SQUARE_FEET, Placement, celsius, fahrenheit, home_object, home_objects, without_replaced
+from feeders.opendss_model import regulator_controls
 from feeders.published_feeder import PHASES, PublishedFeeder, with_lumped_distributed_loads
 from feeders.pv_volt_var import PvVoltVar
 
@@ -90,6 +91,7 @@ class Outputs:
     pv_reactive_power: Floats  #: positive where the roof's inverter injects [kvar]
     battery_power: Floats  #: positive where the battery charges
     battery_energy: Floats  #: [kWh]
+    taps: Floats  #: (regulator controls,) as in `regulator_controls`
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,7 @@ class RunningNeighbourhood:
         self._water = np.flatnonzero(homes.water_power)
         self._pv = np.flatnonzero(homes.pv_power)
         self._battery = np.flatnonzero(homes.battery_power)
+        self._controls = tuple(regulator_controls(plan.feeder))
         self._node_row = self._match_nodes()
         self._expect("house", count)
         self._expect("triplex_meter", count)
@@ -332,6 +335,7 @@ class RunningNeighbourhood:
             pv_reactive_power=self._written.pv_reactive.copy(),
             battery_power=np.where(inputs.home, -self._spread(self._battery, inverter[:cut]), 0.0),
             battery_energy=self._spread(self._battery, charge_state) * homes.battery_energy,
+            taps=np.array([engine.read(f"regulator_{k}", f"tap_{PHASES[i]}").real for k, i in self._controls]),
         )
 
     def node_voltages(self) -> Complexes:

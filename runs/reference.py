@@ -14,7 +14,7 @@ from cosim.settings import Settings
 if TYPE_CHECKING:
     from runs.calibrate.target import Target
 
-_FILLED_BY_WIRING = ("perturbations",)  #: federate kinds that no scenario names
+_FILLED_BY_WIRING = ("event_window", "perturbations")  #: federate kinds that no scenario names
 BATCH, CALIBRATION = "batch", "calibration"  #: other files than the scenario
 
 

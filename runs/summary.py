@@ -20,6 +20,7 @@ from cosim.verdict import Check, Verdict
 from runs import measures
 from runs.measures import Flags
 from runs.recorded import NODE_VOLTAGE, PERTURBATIONS, Floats, Recorded, Times, Variable
+from runs.window_results import WindowSummary, summarise_window, window_rows
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -188,6 +189,8 @@ class Summary(Settings):
     perturbations: tuple[Perturbation, ...]
     calibrated: tuple[str, ...] = ()
     """The calibrated parameters that it uses: fitted to what, with which error, from which data."""
+    window: WindowSummary | None = None
+    """The event window, if there is one."""
     speed: Speed
 
 
@@ -223,6 +226,7 @@ def summarise_recorded(run: Recorded, twin: Recorded | None, twin_name: str = "u
         calibrated=tuple(
             f"{entry['federate']}: {entry['headline']}" for entry in run.run.manifest.get("calibrated", ())
         ),
+        window=summarise_window(run),
         speed=_speed(run),
     )
 
@@ -634,6 +638,8 @@ def remark_rows(summary: Summary) -> Iterator[tuple[str, str]]:
     def when(extreme: Extreme) -> str:
         return clock_text(extreme.time, summary.start, timedelta(seconds=summary.duration_s))
 
+    if summary.window is not None:
+        yield from window_rows(summary.window)
     for load in _by_shed(summary)[: SHOWN - 1]:
         yield "Shed", f"{load.federate} {trip_text(load, when)}"
     for messages in summary.messages:

@@ -47,7 +47,13 @@ def commands(page: Path) -> list[list[str]]:
 
 
 HUNDRED_RUNS = [pytest.mark.long, pytest.mark.timeout(3600)]  # in small: tests/test_batch_report.py
-TUTORIALS = ["add_a_federate.md", "calibrate.md", "tutorial.md", pytest.param("batch.md", marks=HUNDRED_RUNS)]
+TUTORIALS = [
+    "add_a_federate.md",
+    "calibrate.md",
+    "event_window.md",
+    "tutorial.md",
+    pytest.param("batch.md", marks=HUNDRED_RUNS),
+]
 
 
 @pytest.mark.timeout(240)

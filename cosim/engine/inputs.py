@@ -71,7 +71,7 @@ class Inputs:
         for position, link in enumerate(self._links):
             if source.read(position, self._values[position]):
                 self._came[position] = True
-            elif complete and not self._came[position] and not link.lagged:
+            elif complete and not self._came[position] and not (link.lagged or link.late):
                 raise ContractError(f"link {link.key} carried nothing: '{link.source.federate}' has published no value")
         self.messages += source.receive()
 

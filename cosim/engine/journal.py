@@ -91,6 +91,11 @@ class JournalReader:
             self._columns = [Column(**entry) for entry in json.loads(self._columns_path.read_text())]
         return self._columns
 
+    @property
+    def row_size(self) -> int:
+        """Of one row [B]."""
+        return self._row.itemsize
+
     def pending(self) -> int:
         """How many whole rows can be taken."""
         if not self.columns:

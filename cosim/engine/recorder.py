@@ -19,6 +19,8 @@ from cosim.federation import Federation
 from cosim.results import COUPLING, RESULTS, describe_time, group_attributes
 from cosim.stored_arrays import DIMENSIONS, ArrayWriter, StoredArray, consolidate, create_group, write_array
 
+CHUNK_SIZE = 128 * 2**20  #: [B] of all of a federate's arrays together at most
+
 
 @dataclass
 class _Group:
@@ -28,6 +30,11 @@ class _Group:
     columns: list[Column] = field(default_factory=list)
     arrays: dict[str, ArrayWriter] = field(default_factory=dict)
     rows: int = 0
+    chunk: int = 1  #: rows in a chunk
+
+    def limit(self) -> None:
+        """Hold a chunk of all arrays to what memory bears: at millisecond steps hours are too many rows."""
+        self.chunk = min(self.chunk, max(1, CHUNK_SIZE // self.reader.row_size))
 
     def stored(self, name: str) -> Any:
         """All that is stored of an array."""
@@ -42,15 +49,21 @@ class Recorder:
         self.federation = federation
         self._store = folder / RESULTS
         create_group(self._store, group_attributes(federation))
-        self._chunk = max(1, federation.chunk // federation.step)
-        self._groups = {spec.name: _Group(JournalReader(scratch, spec.name)) for spec in federation.federates}
+        self._groups = {
+            spec.name: _Group(
+                JournalReader(scratch, spec.name), chunk=max(1, federation.chunk // (spec.step or federation.step))
+            )
+            for spec in federation.federates
+        }
 
     def take_full_chunks(self) -> None:
         """Store every chunk that is complete."""
         for name, group in self._groups.items():
-            while group.reader.pending() >= self._chunk:
-                self._append(name, group, group.reader.next_rows(self._chunk))
-                group.reader.took(self._chunk)
+            if group.reader.pending():
+                group.limit()
+            while group.reader.pending() >= group.chunk:
+                self._append(name, group, group.reader.next_rows(group.chunk))
+                group.reader.took(group.chunk)
 
     def finish(self) -> None:
         """Store the rest, and what follows from all of it, once all federates have ended. Raises OSError.
@@ -67,8 +80,10 @@ class Recorder:
         full: OSError | None = None
         for name, rows in rest.items():
             try:
-                for first in range(0, rows.size, self._chunk):
-                    self._append(name, self._groups[name], rows[first : first + self._chunk])
+                group = self._groups[name]
+                group.limit()
+                for first in range(0, rows.size, group.chunk):
+                    self._append(name, group, rows[first : first + group.chunk])
             except OSError as error:
                 full = error
         if full is not None:
@@ -102,13 +117,13 @@ class Recorder:
         group.columns = group.reader.columns
         target = self._store / name
         create_group(target)
-        arrays = {"time": ArrayWriter(target / "time", np.dtype(np.int64), (), self._chunk, self._attributes_of_time())}
+        arrays = {"time": ArrayWriter(target / "time", np.dtype(np.int64), (), group.chunk, self._attributes_of_time())}
         for column in group.columns:
             attributes: dict[str, Any] = {"units": column.unit, "long_name": column.title}
             if column.limit is not None:
                 attributes["limit"] = column.limit
             attributes[DIMENSIONS] = ["time", *column.coordinates]
-            arrays[column.name] = ArrayWriter(target / column.name, column.dtype, column.shape, self._chunk, attributes)
+            arrays[column.name] = ArrayWriter(target / column.name, column.dtype, column.shape, group.chunk, attributes)
             for dimension, labels in column.coordinates.items():
                 if not (target / dimension).exists():
                     values = np.array(labels, dtype=f"U{max(map(len, labels), default=1) or 1}")

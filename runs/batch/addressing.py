@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from cosim.errors import ContractError
+from cosim.model import Model
 from cosim.perturbations import perturbation_class
 from cosim.registry import UnknownKindError, unknown
-from cosim.scenario import Model, Scenario, federate_config
+from cosim.scenario import Scenario, federate_config
 from cosim.settings import Settings
 from cosim.yaml_places import Location, dotted
 
@@ -142,6 +143,7 @@ def _config(found: type[Settings], value: Any, done: Location, folder: Path) -> 
     if not isinstance(kind, str):
         raise PathError(f"`{dotted(done)}` names no kind")
     try:
-        yield perturbation_class(kind) if done[0] == "perturbations" else federate_config(kind, folder)
+        disturbs = {"perturbations", "disturbances"} & set(done)
+        yield perturbation_class(kind) if disturbs else federate_config(kind, folder)
     except (UnknownKindError, ContractError) as error:
         raise PathError(f"{error}") from None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cosim.batch_folder import run_folder
+from cosim.event_window import EventWindow
 from cosim.results import BASELINE, MANIFEST, read_json
 from cosim.scenario import Horizon
 from cosim.settings import Settings
@@ -134,8 +135,12 @@ def _weights(variants: Sequence[Variant]) -> list[float]:
     """How many steps each run simulates, in those of the first."""
     steps = []
     for variant in variants:
-        horizon = Horizon.model_validate((variant.scenario or {})["horizon"])
+        scenario = variant.scenario or {}
+        horizon = Horizon.model_validate(scenario["horizon"])
         steps.append(horizon.duration / horizon.step)
+        if scenario.get("event_window"):
+            window = EventWindow.model_validate(scenario["event_window"])
+            steps[-1] += window.duration / window.step
     return [count / steps[0] for count in steps]
 
 

@@ -23,6 +23,7 @@ from cosim.units import UNITS, convert
 from runs.measures import HOUR, held_hours
 from runs.recorded import NODE_VOLTAGE, Floats, Recorded, Times, Variable
 from runs.summary import Load, Summary, step_of, summarise_recorded
+from runs.window_results import FollowedFeeder
 
 REDUCTIONS = ("max", "min", "mean", "sum", "energy", "first", "last", "time_of_max", "time_of_min")
 WITH_NUMBER = ("quantile", "duration_above", "duration_below")
@@ -59,6 +60,12 @@ def _voltages(summary: Summary, federate: str | None) -> Iterator[tuple[float, f
     for entry in summary.voltages:
         if entry.federate == federate or (federate is None and (not feeders or entry.variable == NODE_VOLTAGE)):
             yield entry.lowest_pu.value, entry.highest_pu.value
+
+
+def _followed(summary: Summary, federate: str | None) -> Iterator[FollowedFeeder]:
+    """The feeders of the event window, or the one whose federate is named."""
+    feeders = () if summary.window is None else summary.window.feeders
+    return (entry for entry in feeders if federate in (None, f"{entry.feeder}_window"))
 
 
 def _chosen(entries: Iterable[Any], federate: str | None) -> Iterator[Any]:
@@ -127,6 +134,34 @@ READY: Mapping[str, Ready] = {
         ("delivered",),
         lambda s, f: (entry.mean_latency_s for entry in _chosen(s.messages, f)),
         max,
+    ),
+    "der_tripped": Ready(
+        "DER that tripped in the event window, of all feeders",
+        "1",
+        ("tripped_by",),
+        lambda s, f: (sum(entry.tripped.values()) * entry.stands_for for entry in _followed(s, f)),
+        sum,
+    ),
+    "der_tripped_power": Ready(
+        "most power of DER that tripped in the event window",
+        "MW",
+        ("tripped_by",),
+        lambda s, f: (entry.tripped_mw for entry in _followed(s, f)),
+        sum,
+    ),
+    "der_lost_power": Ready(
+        "most power that DER did not give in the event window, tripped or not",
+        "MW",
+        ("tripped_by",),
+        lambda s, f: (entry.der_lost_mw for entry in _followed(s, f)),
+        sum,
+    ),
+    "frequency_nadir": Ready(
+        "lowest frequency of the machines in the event window",
+        "Hz",
+        ("coi_frequency",),
+        lambda s, f: () if s.window is None or s.window.frequency is None else (s.window.frequency.lowest_hz,),
+        min,
     ),
     "boundary_mismatch": Ready(
         "worst boundary mismatch as a share of its tolerance",

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
 
 from cosim.errors import Fault, ScenarioError
-from cosim.scenario import NAME, Scenario, faults_of, load
+from cosim.model import NAME
+from cosim.scenario import Scenario, faults_of, load
 from cosim.settings import InputFile, Settings
 from cosim.units import PositiveDuration, quantity
 from cosim.yaml_places import Document, Location, read_yaml

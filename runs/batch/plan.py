@@ -21,7 +21,7 @@ from cosim.errors import Fault, ScenarioError
 from cosim.federation import Federation
 from cosim.manifest import input_hashes, versions
 from cosim.registry import federate_class, unknown
-from cosim.scenario import Scenario, from_mapping
+from cosim.scenario import Scenario, from_mapping, is_disturbed
 from cosim.seeds import generator
 from cosim.wiring import wire
 from cosim.yaml_places import Document, Location
@@ -177,7 +177,7 @@ def content_key(
         {
             "scenario": {name: value for name, value in scenario.items() if name not in IRRELEVANT},
             "inputs": dict(inputs),
-            "baseline": batch.baseline and bool(scenario.get("perturbations")),
+            "baseline": batch.baseline and is_disturbed(scenario),
             "figures": {name: spec.model_dump(mode="json") for name, spec in batch.figures.items()},
             "keep": list(batch.keep),
             "report": batch.report_per_run,
@@ -239,7 +239,7 @@ def _check_outputs(batch: BatchFile, variants: Sequence[Variant]) -> _Checked:
     for name, spec in batch.figures.items():
         problems = {}
         for group, outputs in recorded.items():
-            twin = batch.baseline and bool((first[group].scenario or {}).get("perturbations"))
+            twin = batch.baseline and is_disturbed(first[group].scenario or {})
             problems[group] = figure_problem(spec, outputs, has_twin=twin)
         wrong = {group: problem for group, problem in problems.items() if problem}
         if len(wrong) == len(problems):

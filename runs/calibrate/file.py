@@ -9,7 +9,8 @@ from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr, ValidationE
 
 from cosim.calibrated import Value
 from cosim.errors import Fault, ScenarioError
-from cosim.scenario import NAME, faults_of
+from cosim.model import NAME
+from cosim.scenario import faults_of
 from cosim.settings import Settings
 from cosim.units import UNITS
 from cosim.yaml_places import Document, read_yaml

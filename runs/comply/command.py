@@ -64,6 +64,9 @@ def register(app: typer.Typer) -> None:
             AccuracyName | None, typer.Option(help="Trust readings to Table 3's accuracy (default), or exactly.")
         ] = None,
         group: Annotated[str | None, typer.Option(help="The group of a run's results, if several have traces.")] = None,
+        legacies_as: Annotated[
+            AbnormalName | None, typer.Option(help="Of a run: hold DER from before 2018 to this category's defaults.")
+        ] = None,
         requirement_only: Annotated[
             bool, typer.Option("--requirement-only", help="Say what the waveform demands, whatever the DER did.")
         ] = False,
@@ -71,12 +74,18 @@ def register(app: typer.Typer) -> None:
         out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the JSON there too.")] = None,
         as_json: Annotated[bool, typer.Option("--json", help="Print one machine-readable object.")] = False,
     ) -> None:
-        """Judge DER traces against IEEE 1547, clause by clause. Exit code 3: a DER failed."""
+        """Judge DER traces against IEEE 1547, clause by clause. Exit code 3: a DER failed.
+
+        The DER of a run's event window are held to their own settings where nothing else is said.
+        """
+        from runs.comply.own_settings import own_settings
         from runs.comply.settings import read_fleet
 
+        said = category or settings or profile
         fleet = read_fleet(
             category.value if category else None,
             settings,
+            der=None if said else own_settings(trace, group, legacies_as.value if legacies_as else ""),
             normal_category=normal.value if normal else None,
             edition=edition.value if edition else None,
             profile=profile,

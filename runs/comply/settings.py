@@ -154,13 +154,20 @@ class Fleet:
         return self.by_name.get(name, self.common)
 
 
-def read_fleet(category: AbnormalCategory | None, file: Path | None = None, **options: Any) -> Fleet:
+def read_fleet(
+    category: AbnormalCategory | None,
+    file: Path | None = None,
+    *,
+    der: Mapping[str, Mapping[str, Any]] | None = None,
+    **options: Any,
+) -> Fleet:
     """What the DER are held to, from options and a settings file (YAML, JSON, or CSV with a row a DER).
 
-    Options win over the file's own category, edition and rating. A YAML file holds settings by name, `profile`,
-    any of the options, and `der: {name: {...}}` for single DER. Raises ScenarioError with all faults.
+    Without a file `der` may give settings of single DER. Options win over the file's own category, edition and rating.
+    A YAML file holds settings by name, `profile`, any of the options, and `der: {name: {...}}` for single DER. Raises
+    ScenarioError with all faults.
     """
-    content = _read(file) if file else {}
+    content = _read(file) if file else {"der": der} if der else {}
     place = str(file) if file else "settings"
     given = {key: value for key, value in {"category": category, **options}.items() if value is not None}
     per_der = content.pop("der", {})

@@ -13,7 +13,7 @@ from cosim.results import REPORT
 from cosim.simulation import Run
 from cosim.units import format_duration
 from runs.recorded import Recorded
-from runs.report import feeder_figures, grid_figures, style
+from runs.report import feeder_figures, grid_figures, style, window_figures
 from runs.report.cards import cards
 from runs.report.chart import Chart, View
 from runs.summary import summarise_recorded
@@ -114,6 +114,7 @@ def script_json(value: Any) -> Any:
 def _sections(view: View) -> list[Section]:
     """The figures that this run has, in the order in which one asks."""
     parts = {
+        "Event window": window_figures.event_window(view),
         "Feeders": feeder_figures.feeder_loads(view),
         "Homes and devices": feeder_figures.homes(view),
         "Weather": feeder_figures.weather(view),

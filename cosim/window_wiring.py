@@ -1,0 +1,243 @@
+"""The event window's share of the wiring: which federates it adds, what they are told, how they are linked.
+
+The dynamics of the grid work in the window only; a feeder of the window follows its feeder of the day at the day's
+step outside. Between them stands the hand-over (kind event_window): it gives each feeder the voltage of its bus, the
+day's or the dynamics', and holds the powers on both sides of the boundary against each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from cosim.contract import Time
+from cosim.errors import Fault
+from cosim.event_window import EventWindow
+from cosim.federation import LinkSpec, PortReference
+from cosim.model import Model
+from cosim.registry import unknown
+from cosim.scenario import Feeder, Scenario
+from cosim.units import format_duration
+from cosim.wiring_parts import Part, Wish
+from cosim.yaml_places import Location
+
+DYNAMICS = "dynamics"  #: the federate of the transmission grid's dynamics
+WINDOW = "window"  #: the hand-over
+PLACE: Location = ("event_window",)
+
+#: What of a device class of the day's feeder the feeder of the window says whether it may run.
+_RETURNED = {"hvac_in_service": "thermostat"}
+
+
+def window_name(feeder: str) -> str:
+    """The name of the federate that stands for a feeder in the window."""
+    return f"{feeder}_window"
+
+
+def place_of(feeder: Feeder) -> str:
+    """The label of the place where a feeder hangs: its bus, or without a transmission grid its own name."""
+    return feeder.bus if feeder.bus is not None else feeder.name
+
+
+def followed(scenario: Scenario) -> dict[str, int]:
+    """The feeders that the window follows, by name, each with the position of its entry there."""
+    window = scenario.event_window
+    found: dict[str, int] = {}
+    for position, entry in enumerate(() if window is None else window.feeders):
+        for number, feeder in scenario.single_feeders():
+            if entry.name in (feeder.name, scenario.feeders[number].name):
+                found.setdefault(feeder.name, position)
+    return found
+
+
+def window_sections(scenario: Scenario) -> Iterator[tuple[str, Location, Model]]:
+    """Every federate that the window adds: its name, place and model. The feeders of the day must be known before."""
+    window = scenario.event_window
+    if window is None:
+        return
+    if window.transmission is not None:
+        yield DYNAMICS, (*PLACE, "transmission"), window.transmission
+    for name, position in followed(scenario).items():
+        yield window_name(name), (*PLACE, "feeders", position, "model"), window.feeders[position].model
+    yield WINDOW, PLACE, Model(kind="event_window")
+
+
+def window_step(scenario: Scenario, name: str) -> Time | None:
+    """The base step of a federate that the window adds; None for those of the day."""
+    own = {section for section, _, _ in window_sections(scenario)}
+    return scenario.base_step if name in own or (own and name == "perturbations") else None
+
+
+def check_window(scenario: Scenario, faults: list[Fault]) -> None:
+    """Hold the window against the horizon and the feeders."""
+    window, horizon = scenario.event_window, scenario.horizon
+    if window is None:
+        return
+    at, end = window.opening(horizon.start), window.opening(horizon.start) + window.duration
+    step = format_duration(horizon.step)
+    if at % horizon.step:
+        problem = f"opens {format_duration(at)} after the start, which is not a multiple of the day's step of {step}."
+        faults.append(Fault(scenario.place((*PLACE, "at")), problem, "Choose a time at which the day has a state."))
+    elif end > horizon.duration:
+        problem = f"the window closes {format_duration(end)} after the start, the run ends before."
+        faults.append(Fault(scenario.place((*PLACE, "at")), problem, "Open it earlier or lengthen the horizon."))
+    for name, value, whole in (("duration", window.duration, "steps"), ("step", horizon.step, "step")):
+        if value % window.step:
+            what = "the window" if whole == "steps" else "the day's step"
+            problem = f"{what} must be a whole number of the window's steps, {format_duration(window.step)}."
+            faults.append(Fault(scenario.place((*PLACE, name)), problem, "Change one of them."))
+    known = {feeder.name for feeder in scenario.feeders} | {f.name for _, f in scenario.single_feeders()}
+    seen: set[str] = set()
+    for position, entry in enumerate(window.feeders):
+        place = scenario.place((*PLACE, "feeders", position, "name"))
+        if entry.name not in known:
+            faults.append(Fault(place, f"{unknown('feeder', entry.name, sorted(known))}."))
+        elif entry.name in seen:
+            faults.append(Fault(place, f"feeder '{entry.name}' is there twice.", "Name each once."))
+        seen.add(entry.name)
+    if window.transmission is not None and scenario.transmission is None:
+        problem = "needs the day's transmission grid, at whose state it opens."
+        faults.append(Fault(scenario.place((*PLACE, "transmission")), problem, "Add `transmission`."))
+    if not window.feeders and window.transmission is None:
+        problem = "has neither `transmission` nor `feeders`."
+        faults.append(Fault(scenario.place(PLACE), problem, "Add what is to be followed in it."))
+    if scenario.coupling.mode == "iterated" and window.feeders:
+        problem = "`iterated` cannot be had with an event window: its feeders step at other times."
+        faults.append(Fault(scenario.place(("coupling", "mode")), problem, "Use `mode: loose`."))
+    if window.sources == "sun" and scenario.weather is None:
+        faults.append(Fault(scenario.place((*PLACE, "sources")), "there is no sun.", "Add `weather`."))
+
+
+def window_knowledge(
+    scenario: Scenario, name: str, fields: Mapping[str, Any], parts: Mapping[str, Part]
+) -> dict[str, Any]:
+    """What the wiring fills into the settings of the federate `name` that the window adds."""
+    window = scenario.event_window
+    if window is None:
+        return {}
+    times = window.times(scenario.horizon.start, scenario.horizon.step).model_dump(mode="json")
+    if name == WINDOW:
+        return {"times": times, **_hand_over(scenario, window)}
+    known: dict[str, Any] = dict(times)
+    if name == DYNAMICS:
+        known["feeder_buses"] = _buses(scenario)
+        case = {} if scenario.transmission is None else scenario.transmission.settings
+        of_day = case.get("case", "case39")
+        return known | ({"grid": of_day} if "grid" in fields else {"case": of_day, "from_day": True})
+    of_window = {window_name(feeder): feeder for feeder in followed(scenario)}
+    if name in of_window and of_window[name] in parts:
+        known |= parts[of_window[name]].federate.window_settings()
+    return known
+
+
+def _buses(scenario: Scenario) -> list[str]:
+    return sorted({str(feeder.bus) for _, feeder in scenario.single_feeders() if feeder.bus is not None})
+
+
+def _hand_over(scenario: Scenario, window: EventWindow) -> dict[str, Any]:
+    places = sorted({place_of(feeder) for _, feeder in scenario.single_feeders()})
+    return {
+        "buses": places,
+        "day": scenario.transmission is not None,
+        "dynamics": window.transmission is not None and bool(places),
+        "sun": window.sources == "sun",
+        "mean_mismatch": window.mean_mismatch,
+    }
+
+
+def window_links(scenario: Scenario, parts: Mapping[str, Part]) -> list[Wish]:
+    """All links of the federates that the window adds, beside inputs that take common outputs of the same name."""
+    window = scenario.event_window
+    if window is None or WINDOW not in parts:
+        return []
+    return [*_opening_links(parts), *_grid_links(scenario, window, parts), *_feeder_links(scenario, window, parts)]
+
+
+def _wish(source: str, destination: str, location: Location = PLACE, **more: Any) -> Wish:
+    ends = PortReference.parse(source), PortReference.parse(destination)
+    return Wish(LinkSpec(source=ends[0], destination=ends[1], **more), location)
+
+
+def _opening_links(parts: Mapping[str, Part]) -> Iterator[Wish]:
+    """The day's state at the opening."""
+    if DYNAMICS in parts:
+        for port, of_day in (("opening_voltage", "voltage"), ("opening_generation", "generation")):
+            if parts[DYNAMICS].port(port, "in") is not None:
+                yield _wish(f"transmission.{of_day}", f"{DYNAMICS}.{port}", (*PLACE, "transmission"))
+
+
+def _grid_links(scenario: Scenario, window: EventWindow, parts: Mapping[str, Part]) -> Iterator[Wish]:
+    """Voltages and frequencies into the hand-over, powers into it and into the dynamics."""
+    names = followed(scenario)
+    buses = _buses(scenario)
+    for bus in buses if scenario.transmission is not None else ():
+        yield _wish(f"transmission.voltage[{bus}]", f"{WINDOW}.day_voltage[{bus}]")
+    if DYNAMICS not in parts:
+        return
+    for bus in buses:
+        seen = "coi_frequency" if window.frequency == "machines" else f"frequency[{bus}]"
+        yield _wish(f"{DYNAMICS}.voltage[{bus}]", f"{WINDOW}.voltage[{bus}]", late=True)
+        yield _wish(f"{DYNAMICS}.{seen}", f"{WINDOW}.grid_frequency[{bus}]", late=True)
+        yield _wish(f"{DYNAMICS}.feeder_power[{bus}]", f"{WINDOW}.grid_power[{bus}]", late=True)
+    for _, feeder in scenario.single_feeders():
+        source = window_name(feeder.name) if feeder.name in names else feeder.name
+        for destination in (f"{DYNAMICS}.feeder_load", f"{WINDOW}.feeder_load") if feeder.bus is not None else ():
+            yield _wish(f"{source}.power", f"{destination}[{feeder.bus}]", gain=feeder.multiplier, lagged=True)
+
+
+def _feeder_links(scenario: Scenario, window: EventWindow, parts: Mapping[str, Part]) -> Iterator[Wish]:
+    """The head's voltage and frequency, the state of the day's feeder, and what is out back to the day."""
+    names = followed(scenario)
+    for _, feeder in scenario.single_feeders():
+        if feeder.name not in names:
+            continue
+        own = parts[window_name(feeder.name)]
+        bus = place_of(feeder)
+        for port, given in (("head_voltage", "head_voltage"), ("frequency", "head_frequency")):
+            if own.port(port, "in") is not None:
+                yield _wish(f"{WINDOW}.{given}[{bus}]", f"{own.name}.{port}", own.location)
+        of_day = parts[feeder.name]
+        for wanted in own.ports:
+            given_port = of_day.port(wanted.name, "out")
+            if wanted.direction == "in" and given_port is not None and given_port.shape == wanted.shape:
+                yield _wish(f"{of_day.name}.{wanted.name}", f"{own.name}.{wanted.name}", own.location)
+        groups = own.port("der_available", "in")
+        if window.sources == "sun" and groups is not None:
+            for group in groups.coordinates["group"]:
+                yield _wish(f"{WINDOW}.sun", f"{own.name}.der_available[{group}]", own.location)
+        yield from _returns(parts, of_day, own)
+
+
+def _returns(parts: Mapping[str, Part], of_day: Part, own: Part) -> Iterator[Wish]:
+    """What tripped in the window is out in the day.
+
+    Where perturbations act on the same devices, both sides count half: a device runs above 0.5, so if both allow it.
+    """
+    devices = of_day.port("device_available", "in")
+    if devices is None:
+        return
+    disturbed = "perturbations" in parts and parts["perturbations"].port(f"{of_day.name}.device_available", "out")
+    for port, device in _RETURNED.items():
+        if own.port(port, "out") is not None and device in devices.coordinates.get("device_class", ()):
+            gain = 0.5 if disturbed else 1.0
+            destination = f"{of_day.name}.device_available[{device}]"
+            yield _wish(f"{own.name}.{port}", destination, own.location, gain=gain, lagged=True)
+
+
+def shared_device_links(scenario: Scenario, parts: Mapping[str, Part], source: PortReference) -> list[Wish] | None:
+    """The links of a perturbed `device_available` of a feeder that the window follows; None: it is not such a one."""
+    federate, _, port = source.port.partition(".")
+    own = parts.get(window_name(federate))
+    if port != "device_available" or federate not in followed(scenario) or own is None:
+        return None
+    devices = parts[federate].port(port, "in")
+    labels = () if devices is None else devices.coordinates["device_class"]
+    wishes = []
+    for label in labels:
+        half = any(device == label and own.port(back, "out") is not None for back, device in _RETURNED.items())
+        text = f"{source.federate}.{source.port}[{label}]"
+        destination = f"{federate}.{port}[{label}]"
+        wishes.append(_wish(text, destination, ("perturbations",), gain=0.5 if half else 1.0))
+    if "home" in labels and own.port("home_available", "in") is not None:
+        wishes.append(_wish(f"{source.federate}.{source.port}[home]", f"{own.name}.home_available", ("perturbations",)))
+    return wishes

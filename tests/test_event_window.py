@@ -1,0 +1,343 @@
+"""The event window in a scenario: opened at the day's state, its boundary, and the way back to the day."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+import cosim
+from cosim.errors import ScenarioError
+from cosim.federation import Federation
+from cosim.scenario import Scenario, from_mapping
+from cosim.wiring import wire
+from feeders.window_model import CAUSES
+from solvers.der_fleet import ELEMENTS, Mode
+
+MULTIPLIER, BUS = 40, "15"
+DAY = {"kind": "opendss_feeder", "regulators": "automatic"}
+MINUTE, MS = 60 * 10**9, 10**6
+OPENS, LASTS, STEP = 5 * MINUTE, 1000 * MS, 5 * MS
+UV2 = ELEMENTS.index("UV2") + 1
+
+
+def mapping(**changes: Any) -> dict[str, Any]:
+    """The 39-bus grid, 40 IEEE 123-node feeders, 200 DER on each, a fault of 0.2 s at the next bus."""
+    window = {
+        "at": "17:05",
+        "duration": "1 s",
+        "step": "5 ms",
+        "sources": "sun",
+        "mean_mismatch": 5,
+        "transmission": {"kind": "frequency_response", "machines": "ieee39"},
+        "feeders": [
+            {
+                "name": "oak",
+                "model": {
+                    "stall": {"stall_voltage": 0.3},
+                    "der": [{"name": "pv", "count": 200, "rating": 5, "makes": {"III": 1.0}, "legacy_share": 0.4}],
+                },
+            }
+        ],
+        "disturbances": [
+            {
+                "kind": "BusFault",
+                "name": "fault",
+                "bus": 16,
+                "time": "300 ms",
+                "lasting": "200 ms",
+                "reactance": 0.008,
+            }
+        ],
+    }
+    return {
+        "name": "small",
+        "horizon": {"start": "2014-01-16 17:00", "duration": "17 min", "step": "60 s"},
+        "weather": {"table": "melbourne_2014_01"},
+        "demand": {"table": "victoria_2014_01"},
+        "transmission": {"case": "case39"},
+        "feeders": [{"name": "oak", "bus": BUS, "multiplier": MULTIPLIER, "model": DAY}],
+        "event_window": window | changes,
+        "coupling": {"power_tolerance": 25},
+    }
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("window") / "run"
+    return cosim.run(from_mapping(mapping()), out=folder, baseline=False)
+
+
+def group(run: Any, name: str) -> Any:
+    return run.results[name].ds
+
+
+def since_start(run: Any, name: str) -> np.ndarray:
+    """The times [ns] at which a federate stepped."""
+    times = group(run, name).time.values.astype("datetime64[ns]")
+    return (times - np.datetime64("2014-01-16T17:00", "ns")).astype(np.int64)
+
+
+def test_the_run_can_be_trusted(run: Any) -> None:
+    assert run.verdict.trustworthy, run.verdict.failed
+
+
+def test_the_day_keeps_its_step_and_the_window_has_its_own(run: Any) -> None:
+    day = np.arange(17) * MINUTE
+    inside = np.arange(OPENS, OPENS + LASTS, STEP)
+    np.testing.assert_array_equal(since_start(run, "transmission"), day)
+    np.testing.assert_array_equal(since_start(run, "oak"), day)
+    np.testing.assert_array_equal(since_start(run, "dynamics"), inside)
+    followed = np.union1d(day, np.append(inside, OPENS + LASTS))
+    np.testing.assert_array_equal(since_start(run, "oak_window"), followed)
+    np.testing.assert_array_equal(since_start(run, "window"), followed)
+
+
+def test_it_opens_at_the_state_of_the_day(run: Any) -> None:
+    """The dynamics' first voltages and powers are those of the power flow at that minute."""
+    minute = OPENS // MINUTE
+    day, first = group(run, "transmission"), group(run, "dynamics")
+    np.testing.assert_allclose(first.voltage.values[0], day.voltage.values[minute], atol=1e-9)
+    np.testing.assert_allclose(first.generation.values[0], day.generation.values[minute], atol=1e-6)
+
+
+def test_the_feeder_sees_the_window_inside_and_the_day_outside(run: Any) -> None:
+    """Magnitude and, inside, angle of bus 15; the angle does not jump when the window closes."""
+    times, head = since_start(run, "window"), group(run, "window").head_voltage.values[:, 0]
+    bus = list(group(run, "dynamics").bus.values).index(BUS)
+    inside = (times >= OPENS) & (times < OPENS + LASTS)
+    np.testing.assert_array_equal(head[inside], group(run, "dynamics").voltage.values[:, bus])
+    at_day = np.isin(times, since_start(run, "transmission")) & ~inside
+    day = group(run, "transmission").voltage.values[np.isin(since_start(run, "transmission"), times[at_day]), bus]
+    np.testing.assert_allclose(np.abs(head[at_day]), np.abs(day), atol=1e-12)
+    last = int(np.flatnonzero(inside)[-1])
+    assert abs(np.angle(head[last + 1] / head[last])) < 1e-9
+
+
+def test_the_fault_is_there_for_its_time(run: Any) -> None:
+    """Bus 16 is low from 300 to 500 ms after the opening and near its first voltage else."""
+    dynamics = group(run, "dynamics")
+    size = np.abs(dynamics.voltage.values[:, list(dynamics.bus.values).index("16")])
+    since = since_start(run, "dynamics") - OPENS
+    low = (since >= 300 * MS) & (since < 500 * MS)
+    assert size[low].max() < 0.6
+    assert size[~low].min() > 0.9
+
+
+def test_mismatch_and_energy_of_the_boundary(run: Any) -> None:
+    """Recomputed from what each side recorded: |S of the dynamics - S of the feeders| of each step of the window."""
+    window, times = group(run, "window"), since_start(run, "window")
+    own = group(run, "oak_window").power.values.sum(axis=1) * MULTIPLIER
+    inside = np.flatnonzero((times >= OPENS) & (times < OPENS + LASTS))
+    grid = group(run, "dynamics").feeder_power.values[:, 0]
+    expected = np.abs(grid - own[inside])
+    np.testing.assert_allclose(window.mismatch.values[inside + 1, 0], expected, atol=1e-9)
+    assert float(window.mean_mismatch[-1]) == pytest.approx(expected.mean(), abs=1e-9)
+    energies = float(window.grid_energy[-1]), float(window.feeder_energy[-1])
+    assert energies[0] == pytest.approx(grid.real.sum() * 0.005 / 3600, abs=1e-9)
+    assert energies[1] == pytest.approx(own[inside].real.sum() * 0.005 / 3600, abs=1e-9)
+    check = next(check for check in run.verdict.checks if check.name == "mean mismatch of window")
+    assert check.passed
+    assert check.time is not None
+
+
+def demanded(run: Any) -> tuple[np.ndarray, np.ndarray]:
+    """(der,) whether it is from before 2018, and how long its voltage was below 0.5 pu without a break [s]."""
+    der = group(run, "oak_window")
+    since = since_start(run, "oak_window") - OPENS
+    low = der.v_pu.values[(since >= 300 * MS) & (since < 500 * MS)] < 0.5
+    longest, lasting = np.zeros(low.shape[1], int), np.zeros(low.shape[1], int)
+    for row in low:
+        lasting = np.where(row, lasting + 1, 0)
+        longest = np.maximum(longest, lasting)
+    return np.array(federate(run, "oak_window").makes) == "1547-2003", longest * 0.005
+
+
+def test_every_der_is_in_the_state_that_its_voltage_demands(run: Any) -> None:
+    """IEEE 1547-2003, Table 1: below 0.5 pu for 0.16 s trips; Category III ceases below it in 0.083 s (Table 16)."""
+    der = group(run, "oak_window")
+    since = since_start(run, "oak_window") - OPENS
+    legacy, below = demanded(run)
+    out = legacy & (below > 0.16)
+    assert 10 < out.sum() < legacy.sum() - 10
+    np.testing.assert_array_equal(der.tripped_by.values[np.searchsorted(since, 600 * MS)], np.where(out, UV2, 0))
+    ceased = der["mode"].values[np.searchsorted(since, 495 * MS)] == Mode.MOMENTARY_CESSATION
+    assert ceased[~legacy & (below >= 0.2)].all()
+    assert not ceased[legacy | (below == 0.0)].any()
+    assert 0 < ceased.sum() < (~legacy).sum()
+    at = np.flatnonzero((der.tripped_by.values[:, legacy & (below >= 0.2)] > 0).all(axis=1))[0]
+    assert 460 * MS <= since[at] <= 470 * MS  # 0.16 s after the onset, to two steps
+
+
+def federate(run: Any, name: str) -> Any:
+    federation = Federation.model_validate(run.manifest["federation"])
+    return federation.build(next(spec for spec in federation.federates if spec.name == name))
+
+
+def test_what_tripped_stays_out_until_it_may_enter_service(run: Any) -> None:
+    """At least the 300 s of IEEE 1547-2018 Table 4 (and of 2003, 4.2.6: up to five minutes), and it is missed in the
+    day's power flow for as long."""
+    der, times = group(run, "oak_window"), since_start(run, "oak_window")
+    out = (der.tripped_by.values > 0).sum(axis=1)
+    legacy, below = demanded(run)
+    count = int((legacy & (below > 0.16)).sum())
+    closed = OPENS + LASTS
+    assert (out[(times >= closed) & (times < closed + 299 * 10**9)] == count).all()
+    assert out[-1] < count / 2
+    lost = der.lost_power.values[:, CAUSES.index("UV2")]
+    minute = OPENS // MINUTE + 3
+    sun = float(group(run, "window").sun[np.searchsorted(times, minute * MINUTE)])
+    assert lost[np.searchsorted(times, minute * MINUTE)] == pytest.approx(count * 0.005 * sun, rel=1e-6)
+    used = group(run, "transmission")[f"used oak_window.power->transmission.feeder_load[{BUS}]"].values.sum(axis=1)
+    given = der.power.values[np.searchsorted(times, (minute - 1) * MINUTE)].sum()
+    assert used[minute] == pytest.approx(given, abs=1e-12)
+
+
+def test_two_runs_are_bit_identical(run: Any, tmp_path: Path) -> None:
+    again = cosim.run(from_mapping(mapping()), out=tmp_path / "again", baseline=False)
+    assert again.manifest["digest"] == run.manifest["digest"]
+
+
+def test_the_twin_has_the_window_without_its_disturbances() -> None:
+    twin = from_mapping(mapping()).undisturbed()
+    assert twin.event_window is not None
+    assert twin.event_window.disturbances == ()
+    federation = wire(twin)
+    assert {"dynamics", "oak_window", "window"} <= {spec.name for spec in federation.federates}
+    assert "perturbations" not in {spec.name for spec in federation.federates}
+
+
+@pytest.mark.parametrize(
+    ("written", "start", "expected"),
+    [
+        ("18:30", "2014-01-16 17:00", 90 * MINUTE),
+        ("18:30:15", "2014-01-16 17:00", 90 * MINUTE + 15 * 10**9),
+        ("01:00", "2014-01-16 17:00", 8 * 60 * MINUTE),
+        ("90 min", "2014-01-16 17:00", 90 * MINUTE),
+    ],
+)
+def test_when_it_opens(written: str, start: str, expected: int) -> None:
+    scenario = from_mapping({"name": "a", "horizon": {"start": start}, "event_window": {"at": written}})
+    assert scenario.event_window is not None
+    assert scenario.event_window.opening(scenario.horizon.start) == expected
+
+
+def refused(changes: dict[str, Any], **sections: Any) -> str:
+    with pytest.raises(ScenarioError) as caught:
+        wire(from_mapping({**mapping(**changes), **sections}))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sections", "words"),
+    [
+        ({"at": "17:05:30"}, {}, ["event_window.at", "not a multiple of the day's step of 1 min"]),
+        ({"at": "17:30"}, {}, ["event_window.at", "the run ends before"]),
+        ({"at": 1110}, {}, ["event_window.at", "in quotes"]),
+        ({"at": "25:00"}, {}, ["event_window.at", "time of day"]),
+        ({"step": "7 ms"}, {}, ["whole number of the window's steps"]),
+        ({"step": "0.1 ms"}, {}, ["event_window.step", "at least 1 ms"]),
+        ({"feeders": [{"name": "elm"}]}, {}, ["event_window.feeders[0].name", "elm"]),
+        ({"feeders": [{"name": "oak"}, {"name": "oak"}]}, {}, ["event_window.feeders[1].name", "twice"]),
+        ({"feeders": [], "transmission": None, "disturbances": []}, {}, ["neither"]),
+        ({}, {"weather": None}, ["event_window.sources", "Add `weather`"]),
+        ({}, {"coupling": {"mode": "iterated"}}, ["coupling.mode"]),
+        ({"transmission": {"kind": "frequency_response", "inertia": 3}}, {}, ["event_window.transmission.inertia"]),
+        ({"disturbances": [{"kind": "BusFault", "bus": 99, "time": "1 ms"}]}, {}, ["disturbances[0].bus", "99"]),
+        ({"disturbances": [{"kind": "BusFualt", "bus": 16, "time": "1 ms"}]}, {}, ["disturbances[0].kind"]),
+        ({"disturbances": [{"kind": "VoltageSag", "bus": 16, "time": "1 ms", "residual": 0.5}]}, {}, ["[0].bus", "15"]),
+    ],
+)
+def test_what_is_refused_with_its_place(changes: dict[str, Any], sections: dict[str, Any], words: list[str]) -> None:
+    text = refused(changes, **sections)
+    for word in words:
+        assert word in text
+
+
+def test_a_step_too_coarse_for_a_clause_is_refused() -> None:
+    """Category III has 0.083 s to momentary cessation (Table 16): at least two steps must fit."""
+    text = refused({"step": "50 ms", "duration": "2 s"})
+    assert "event_window.feeders[0].model" in text
+    assert "too coarse to judge" in text
+    assert "0.083" in text
+
+
+# ------------------------------------------------------------------------------- imposed on the feeder alone
+
+
+def alone(*disturbances: dict[str, Any], **window: Any) -> Scenario:
+    """One feeder without a transmission grid, 40 DER, a window of half a second."""
+    model = {"der": [{"name": "pv", "count": 40, "rating": 5, "legacy_share": 0.5}]}
+    return from_mapping(
+        {
+            "name": "alone",
+            "horizon": {"start": "2014-01-16 12:00", "duration": "3 min", "step": "60 s"},
+            "feeders": [{"name": "oak", "model": {"kind": "opendss_feeder"}}],
+            "event_window": {
+                "at": "1 min",
+                "duration": "500 ms",
+                "feeders": [{"name": "oak", "model": model}],
+                "disturbances": list(disturbances),
+                **window,
+            },
+        }
+    )
+
+
+def test_imposed_traces_sags_and_jumps(tmp_path: Path) -> None:
+    """What the files say, at their times, on top of each other; loads that trip are gone."""
+    (tmp_path / "v.csv").write_text("time_s,voltage\n0,1\n0.1,0.8\n0.2,1\n")
+    (tmp_path / "f.csv").write_text("time_s,frequency\n0,0\n0.1,-0.2\n")
+    scenario = alone(
+        {"kind": "VoltageTrace", "bus": "oak", "file": str(tmp_path / "v.csv"), "time": "100 ms"},
+        {"kind": "FrequencyTrace", "bus": "oak", "file": str(tmp_path / "f.csv"), "time": "100 ms"},
+        {"kind": "VoltageSag", "bus": "oak", "residual": 0.9, "time": "0 ms", "lasting": "50 ms"},
+        {"kind": "PhaseJump", "bus": "oak", "angle": 20, "time": "300 ms"},
+        {"kind": "NodeTrip", "feeder": "oak", "nodes": ["48", "76"], "time": "400 ms"},
+    )
+    run = cosim.run(scenario, out=tmp_path / "run", baseline=False)
+    assert run.verdict.trustworthy, run.verdict.failed
+    window = group(run, "window")
+    times = (window.time.values.astype("datetime64[ns]") - np.datetime64("2014-01-16T12:01", "ns")).astype(np.int64)
+    head, frequency = window.head_voltage.values[:, 0], window.head_frequency.values[:, 0]
+
+    def at(ms: float) -> int:
+        return int(np.searchsorted(times, ms * MS))
+
+    for ms, voltage in ((0, 0.9), (45, 0.9), (50, 1.0), (100, 1.0), (150, 0.9), (200, 0.8), (250, 0.9), (305, 1.0)):
+        assert abs(head[at(ms)]) == pytest.approx(voltage, abs=1e-12), ms
+    for ms, change in ((0, 0.0), (150, -0.1), (200, -0.2), (450, -0.2)):
+        assert frequency[at(ms)] == pytest.approx(60.0 + change, abs=1e-12), ms
+    assert np.degrees(np.angle(head[at(295)])) == pytest.approx(0.0, abs=1e-12)
+    assert np.degrees(np.angle(head[at(300)])) == pytest.approx(20.0, abs=1e-9)
+    lost = group(run, "oak_window").lost_power.values[:, CAUSES.index("load_trip")]
+    assert lost[at(395)] == 0.0
+    # IEEE 123: 210 kW at node 48, 105 + 70 + 70 kW at node 76
+    assert lost[at(400)] == pytest.approx(0.455, abs=1e-9)
+
+
+def test_a_trace_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "v.csv").write_text("time_s,voltage\n0,1\n0,0.8\n")
+    with pytest.raises(ScenarioError, match="rising times"):
+        alone({"kind": "VoltageTrace", "bus": "oak", "file": str(tmp_path / "v.csv"), "time": "1 ms"})
+    (tmp_path / "v.csv").write_text("time_s,volts\n0,1\n1,0.8\n")
+    with pytest.raises(ScenarioError, match="no column voltage"):
+        alone({"kind": "VoltageTrace", "bus": "oak", "file": str(tmp_path / "v.csv"), "time": "1 ms"})
+
+
+def test_the_scenario_that_comes_with_the_project() -> None:
+    """It is complete, and it is the one that its description promises."""
+    path = Path(__file__).parents[1] / "runs" / "scenarios" / "fault_ride_through.yaml"
+    federation = wire(cosim.load(path))
+    window = yaml.safe_load(path.read_text())["event_window"]
+    assert sum(group["count"] for group in window["feeders"][0]["model"]["der"]) == 1000
+    assert window["disturbances"][0]["lasting"] == "150 ms"
+    spec = next(spec for spec in federation.federates if spec.name == "oak_window")
+    assert spec.settings["homes"] == 100
+    assert sum(rating > 0 for rating in spec.settings["home_pv_rating"]) == 30
+    links = {link.key for link in federation.links}
+    assert "oak.tap->oak_window.tap" in links
+    assert "oak_window.hvac_in_service->oak.device_available[thermostat]" in links

@@ -1,0 +1,127 @@
+"""What summary, report and judge say of an event window, on a sag whose outcome the standards' tables give."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import cosim
+from cosim.scenario import from_mapping
+from runs.batch.figures import FigureSpec, compute_figures
+from runs.recorded import Recorded
+from runs.report.page import write_report
+from runs.report.window_figures import longest_below
+from runs.summary import summarise
+from runs.window_results import RECOVERED_VOLTAGE, first_trips, in_window, makes_of, opened
+
+EXAMPLE = Path(__file__).parents[1] / "docs" / "examples" / "sag.yaml"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The example with 40 DER, and a day that is over soon after the window."""
+    mapping = cosim.load(EXAMPLE).as_mapping()
+    mapping["horizon"]["duration"] = "10 min"  # the judge needs some steps of the day on each side
+    mapping["event_window"]["feeders"][0]["model"]["der"][0]["count"] = 40
+    return cosim.run(from_mapping(mapping), out=tmp_path_factory.mktemp("sag") / "run", baseline=False)
+
+
+def test_the_figures_of_a_sag(run: Any) -> None:
+    """40 % for 0.2 s: IEEE 1547-2003, Table 1, trips below 50 % after 0.16 s; 2018's categories I to III ride through
+    (Table 13: 0.16 s below 0.45 pu trips I and II, III has 2 s)."""
+    window = summarise(run).window
+    assert window is not None
+    (oak,) = window.feeders
+    assert (window.opened_s, window.duration_s, window.step_ms) == (300.0, 2.0, 5.0)
+    assert oak.der == 40
+    assert oak.makes == {"1547-2003": 20, "III": 20}
+    assert oak.tripped == {"UV2": 20}
+    assert oak.tripped_by_make == {"1547-2003": 20, "III": 0}
+    assert oak.tripped_mw == pytest.approx(20 * 0.003, rel=1e-9)
+    assert oak.best_make == "III"
+    assert oak.would_trip["1547-2003"] == 20
+    assert oak.would_trip["III"] == 0
+    assert oak.out_at_end == 20
+    assert oak.recovered_s == pytest.approx(0.7, abs=0.0051)
+    lost = {entry.cause: entry for entry in oak.lost}
+    assert lost["UV2"].at_close_mw == pytest.approx(0.06, rel=1e-9)
+    assert lost["momentary_cessation"].most_mw == pytest.approx(0.06, rel=1e-9)
+    assert lost["momentary_cessation"].at_close_mw == 0.0
+
+
+def test_the_figures_of_a_batch(run: Any) -> None:
+    """20 of 40 DER of 3 kW trip; at the same time the others cease for a moment."""
+    names = ("der_tripped", "der_tripped_power", "der_lost_power", "frequency_nadir")
+    found = compute_figures(run, {name: FigureSpec(figure=name) for name in names})
+    assert found["der_tripped"] == 20
+    assert found["der_tripped_power"] == pytest.approx(0.06, rel=1e-9)
+    assert found["der_lost_power"] == pytest.approx(0.12, rel=1e-9)
+    assert found["frequency_nadir"] is None  # there are no machines
+
+
+def test_the_recorded_window(run: Any) -> None:
+    recorded = Recorded(run)
+    window = opened(recorded)
+    assert window is not None
+    assert dict(window.feeders) == {"oak": "oak_window"}
+    voltage = recorded.get("oak_window", "node_voltage")
+    assert voltage is not None
+    values = in_window(voltage, window)
+    assert len(values) == 401
+    assert values[100:140].max() < 0.5 < RECOVERED_VOLTAGE < values[140:].min()
+
+
+def test_the_report_has_the_window(run: Any, tmp_path: Path) -> None:
+    text = write_report(run, tmp_path / "report.html").read_text()
+    for heading in ("Event window", "Power lost behind oak by cause", "How long and how low", "Where DER tripped: oak"):
+        assert heading in text
+    assert "20 of 40 DER tripped in the window" in text
+
+
+def test_the_judge_holds_der_to_their_own_settings(run: Any, tmp_path: Path) -> None:
+    """All do what their voltage demands of them; held to category III, exactly those from before 2018 fail, for UV."""
+    from typer.testing import CliRunner
+
+    from runs.cli import app
+
+    found = {}
+    for options in ((), ("--legacies-as", "III")):
+        out = tmp_path / "judged.json"
+        done = CliRunner().invoke(app, ["comply", str(run.folder), "--out", str(out), "--json", *options])
+        found[options] = (done.exit_code, json.loads(out.read_text()))
+    code, judged = found[()]
+    assert (code, judged["counts"].get("fail", 0)) == (0, 0)
+    code, judged = found["--legacies-as", "III"]
+    assert code == 3
+    failed = {verdict["der"]: verdict for verdict in judged["der"] if verdict["result"] == "fail"}
+    makes = makes_of(Recorded(run), "oak_window")
+    assert set(failed) == {f"pv.{k + 1}" for k, make in enumerate(makes) if make == "1547-2003"}
+    for verdict in failed.values():
+        faults = {finding["fault"] for finding in verdict["findings"] if finding["result"] == "fail"}
+        assert "tripped though ride-through was required" in faults
+
+
+def test_a_run_without_a_window_has_none(tmp_path: Path) -> None:
+    mapping = {
+        "name": "plain",
+        "horizon": {"start": "2014-01-16 12:00", "duration": "2 min"},
+        "feeders": [{"name": "oak", "model": {"kind": "opendss_feeder"}}],
+    }
+    assert summarise(cosim.run(from_mapping(mapping), out=tmp_path / "run")).window is None
+
+
+def test_first_trips() -> None:
+    """Who is out from the beginning did not trip in it; of several trips the first counts."""
+    codes = np.array([[0, 4, 0, 0], [0, 4, 2, 0], [3, 4, 0, 0], [3, 0, 4, 0]])
+    np.testing.assert_array_equal(first_trips(codes), [3, 0, 2, 0])
+
+
+def test_the_longest_time_below_a_level() -> None:
+    voltage = np.array([[1.0, 0.4], [0.4, 1.0], [0.3, 0.4], [1.0, 0.45], [0.2, 0.48]])
+    lasting, lowest = longest_below(voltage, 0.5)
+    np.testing.assert_array_equal(lasting, [2, 3])
+    np.testing.assert_array_equal(lowest, [0.3, 0.4])
