@@ -245,6 +245,7 @@ def kept(folder: Path) -> Counter[str]:
     return Counter(key for path in (folder / "loop/simulated").glob("*.json") for key in json.loads(path.read_text()))
 
 
+@pytest.mark.long
 def test_a_calibration_runs_the_co_simulation_and_goes_on_where_it_was_killed(tmp_path: Path) -> None:
     path = twin(tmp_path, tolerance=1e-2, reach=0.5)
     done = calibrate(path, tmp_path / "whole", workers=2, report=True)
