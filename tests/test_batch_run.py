@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -21,7 +22,7 @@ from typer.testing import CliRunner
 
 import cosim
 from cosim.batch_folder import CIRCUMSTANCES
-from cosim.errors import MachineError
+from cosim.errors import MachineError, ScenarioError
 from runs.batch.executor import Choice, Ended, run_batch
 from runs.batch.plan import Plan
 from tests.batches import (
@@ -257,8 +258,21 @@ def test_another_folder_is_not_touched(tmp_path: Path) -> None:
 
 def test_no_scheduler_answers(tmp_path: Path) -> None:
     plan = plan_of(tmp_path, small_scenario("10 min"), [{"seeds": {"count": 1}}])
-    with pytest.raises(MachineError, match="no Dask scheduler answers at nowhere"):
-        run_batch(plan, tmp_path / "out", Choice(scheduler="nowhere"), lambda state: None)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))  # and does not listen
+        address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+        with pytest.raises(MachineError, match=f"no Dask scheduler answers at {address}"):
+            run_batch(plan, tmp_path / "out", Choice(scheduler=address), lambda state: None)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("address", ["nowhere", "tcp://127.0.0.1:abc", "smoke://signal:1", "tcp://127.0.0.1:99999"])
+def test_what_is_no_address_of_a_scheduler_is_wrong_input(tmp_path: Path, address: str) -> None:
+    plan = plan_of(tmp_path, small_scenario("10 min"), [{"seeds": {"count": 1}}])
+    with pytest.raises(ScenarioError, match="--scheduler: ") as raised:
+        run_batch(plan, tmp_path / "out", Choice(scheduler=address), lambda state: None)
+    assert raised.value.exit_code == 2
+    assert not (tmp_path / "out").exists()
 
 
 # The command line --------------------------------------------------------------------------------------------------
@@ -309,6 +323,7 @@ def test_a_client_that_is_killed_or_interrupted_loses_no_finished_run(
         _, told = client.communicate(timeout=30)
         assert client.returncode == 130
         assert "Traceback" not in told
+        assert f"3 of 5 runs are finished and kept in {out}; add --resume to go on" in told
         wait_until(lambda: not alive(processes), 3, "everything that the client had started has ended")
     assert processes_in(tmp_path) == []
     assert finished(out) == ["0001", "0002", "0003"]

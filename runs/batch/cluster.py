@@ -15,8 +15,9 @@ from typing import Any
 
 import dask
 from distributed import Client, LocalCluster, Reschedule, WorkerPlugin, get_worker
+from distributed.comm.addressing import get_address_host_port
 
-from cosim.errors import MachineError
+from cosim.errors import Fault, MachineError, ScenarioError
 from cosim.manifest import versions
 from runs.batch.plan import code_hash
 from runs.batch.row import Row
@@ -57,6 +58,17 @@ class Cluster:
         """Have Dask replace workers that it has given up, as it does on a busy machine where one starts slowly."""
         if self.local is not None and len(self.local.workers) < self.workers:
             self.local.scale(self.workers)
+
+
+def check_address(scheduler: str) -> None:
+    """Raises ScenarioError for what is no address of a scheduler."""
+    try:
+        _, port = get_address_host_port(scheduler)
+        wrong = "" if port is None or 0 < port < 65536 else f"has no possible port: {port}"
+    except (ValueError, TypeError):
+        wrong = f"'{scheduler}' is no address"
+    if wrong:
+        raise ScenarioError([Fault("--scheduler", f"{wrong}.", "Give it as tcp://HOST:PORT, as the scheduler prints.")])
 
 
 @contextmanager

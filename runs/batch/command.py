@@ -72,8 +72,12 @@ def batch(
         scheduler=scheduler,
         cache=cache,
     )
-    with show_batch(quiet=as_json) as show:
-        ended = run_batch(plan, folder, choice, show)
+    try:
+        with show_batch(quiet=as_json) as show:
+            ended = run_batch(plan, folder, choice, show)
+    except KeyboardInterrupt:
+        _say_kept(folder, len(plan.variants))
+        raise
     again = _again(file, out, choice, workers)
     report = None if no_report else _write_report(ended, again)
     if as_json:
@@ -83,6 +87,17 @@ def batch(
     if ended.failed:
         _complain(ended, again)
         raise typer.Exit(1)
+
+
+def _say_kept(folder: Path, total: int) -> None:
+    """Say on standard error what an interrupted batch has left, and how to go on."""
+    from cosim.batch_folder import finished_runs
+    from runs.batch.earlier import checksums, read_earlier
+
+    finished = len(checksums(read_earlier(folder)) or finished_runs(folder))
+    print(
+        f"cosim: {finished} of {total} runs are finished and kept in {folder}; add --resume to go on", file=sys.stderr
+    )
 
 
 def _known(rerun: list[str], plan: Plan) -> tuple[str, ...]:

@@ -73,6 +73,11 @@ def run_batch(plan: Plan, out: Path, choice: Choice, show: Show) -> Ended:
     Raises ScenarioError for the folder of another batch, MachineError where it cannot go on (folder, disk, scheduler),
     KeyboardInterrupt; what is finished is kept and in the table.
     """
+    if choice.scheduler is not None:
+        from runs.batch.cluster import check_address
+
+        check_address(choice.scheduler)
+    new = not out.exists()
     with _batch_folder(plan, out, choice) as folder:
         with EventLog(folder / LOG) as log:
             batch = _Batch(plan, folder, choice, show, log)
@@ -82,6 +87,8 @@ def run_batch(plan: Plan, out: Path, choice: Choice, show: Show) -> Ended:
                 batch.note_end(error)
                 with suppress(OSError, ValueError):
                     collect(folder, plan)
+                if new and isinstance(error, MachineError) and batch.nothing_made:
+                    shutil.rmtree(folder, ignore_errors=True)  # so that the same command can be given again
                 raise
         shutil.rmtree(folder / WORK, ignore_errors=True)
         try:
@@ -148,6 +155,12 @@ class _Batch:
         self.rows: dict[str, Row] = {}
         self.state = State(len(plan.variants))
         self.cache = Cache(choice.cache) if choice.cache is not None else None
+        self.connected = False
+
+    @property
+    def nothing_made(self) -> bool:
+        """Whether it ended before it had workers, with no run to keep."""
+        return not self.connected and not any(row.finished_well for row in self.rows.values())
 
     def run(self) -> None:
         """Make what is missing."""
@@ -223,6 +236,7 @@ class _Batch:
         kinds = kinds_of(variants[0].scenario)
         workers = min(self.choice.workers, len(variants))
         with connect(self.choice.scheduler, workers, self.folder / WORK / DASK, kinds) as cluster:
+            self.connected = True
             self.state.dashboard, self.state.began = cluster.dashboard, time.monotonic()
             self.log.write("cluster", scheduler=cluster.address, dashboard=cluster.dashboard)
             _OnDask(self, cluster, kinds).run(variants)
