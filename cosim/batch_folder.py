@@ -266,8 +266,11 @@ class Batch:
         """The names of all finished runs, failed ones included."""
         return tuple(self.table["run"])
 
-    def run(self, name: str) -> Run:
-        """One run. Raises ResultsError if there is none of that name or it left no results."""
+    def run(self, name: str | int) -> Run:
+        """One run, by its name or its number. Raises ResultsError if there is none or it left no results."""
+        if isinstance(name, int):
+            numbers = self.table.set_index("number")["run"]
+            name = str(numbers.get(name, name))
         if name not in self.runs:
             raise ResultsError(f"{unknown('run', name, self.runs, str(self.folder))}")
         row = self.table.set_index("run").loc[name]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 from written_runs import MINUTE, Written, constant, out
 
 from cosim.batch_folder import ROW, finish_run, read_batch, run_folder
@@ -18,7 +19,8 @@ from runs.batch.plan import Plan
 from runs.batch.row import Row
 from runs.batch.table import collect
 from runs.batch.task import WORK, as_written, finished_row, publish
-from tests.batches import plan_of, small_scenario
+from runs.cli import app
+from tests.batches import plan_of, small_scenario, write_batch_file
 
 
 def plan_with(folder: Path, seeds: Sequence[int], name: str = "tiny") -> Plan:
@@ -146,3 +148,10 @@ def test_a_damaged_run_leaves_the_cache_and_a_new_one_takes_its_place(tmp_path: 
         assert found is not None
         assert found.digest == "seed 1"
     assert json.loads((run / ROW).read_text())["digest"] == "seed 1"
+
+
+def test_a_dry_run_of_nothing_but_invalid_runs_has_failed(tmp_path: Path) -> None:
+    file = write_batch_file(tmp_path, small_scenario("10 min"), [{"grid": {"seed": [-1, -2]}}])
+    done = CliRunner().invoke(app, ["batch", str(file), "--out", str(tmp_path / "out"), "--dry-run"])
+    assert done.exit_code == 1
+    assert "2 invalid" in done.stdout

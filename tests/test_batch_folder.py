@@ -198,6 +198,9 @@ def test_what_is_not_there_is_named(made: Make) -> None:
         batch.results("oak.power", baseline=True)
     with pytest.raises(ResultsError, match=r"there is no run '0009'"):
         batch.run("0009")
+    with pytest.raises(ResultsError, match=r"there is no run '9'"):
+        batch.run(9)
+    assert batch.run(2).folder == batch.run("0002").folder
     with pytest.raises(ResultsError, match=r"run 0004 never ran: .*must be a number"):
         batch.run("0004")
     with pytest.raises(ResultsError, match="is not the folder of a batch"):

@@ -60,6 +60,8 @@ def batch(
     count = workers or os.cpu_count() or 1
     if dry_run:
         _estimate(plan, folder, count, as_json=as_json)
+        if not plan.valid:
+            raise typer.Exit(1)
         return
     from runs.batch.executor import Choice, run_batch
     from runs.batch.progress import show_batch

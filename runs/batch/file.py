@@ -222,10 +222,21 @@ def _given_twice(batch: BatchFile) -> Iterator[Fault]:
     for number, group in enumerate(batch.groups or (None,)):
         seen: set[str] = set()
         for place, block in batch.blocks(group, number):
+            yield from _labels_of_one_path(batch, place, block)
             paths = {batch.path(name): name for name in block}
             for path in sorted(seen & set(paths)):
                 yield Fault(batch.place(*place), f"'{paths[path]}' is already varied above.", "Vary it in one block.")
             seen |= set(paths)
+
+
+def _labels_of_one_path(batch: BatchFile, place: Location, labels: tuple[str, ...]) -> Iterator[Fault]:
+    """Parameters of one block that set the same value, of which only the last would count."""
+    first: dict[str, str] = {}
+    for label in labels:
+        other = first.setdefault(batch.path(label), label)
+        if other != label:
+            problem = f"'{other}' and '{label}' are the same setting, {batch.path(label)}."
+            yield Fault(batch.place(*place), problem, "Vary one of them.")
 
 
 __all__ = ["BatchFile", "RunLimits", "batch_from_mapping", "load_batch"]
