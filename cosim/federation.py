@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from cosim.contract import Context, Federate, Port, Time
 from cosim.registry import federate_class
@@ -77,6 +77,32 @@ class LinkSpec(Settings):
         return f"{self.source}->{self.destination}"
 
 
+class Span(NamedTuple):
+    """When a federate acts, or may: at each multiple of `step`, from `first` to `last` [ns] after it."""
+
+    step: Time
+    first: Time
+    last: Time
+
+    def meets(self, start: Time, end: Time) -> bool:
+        """Whether that is at some time from `start` to `end` [ns], both included."""
+        latest = (end - self.first) // self.step * self.step  # the last multiple at which it begins by `end`
+        return latest + self.last >= start
+
+
+class Bundle(NamedTuple):
+    """What one federate gives to another process, as one value of HELICS."""
+
+    source: str
+    process: str  #: where it is used
+    parts: tuple[str, ...]  #: the ports, or their labels, in the order in which they follow each other
+
+    @property
+    def key(self) -> str:
+        """Its name in HELICS."""
+        return f"{self.source} for {self.process}"
+
+
 class FederateSpec(Settings):
     """One federate as the engine starts it."""
 
@@ -139,19 +165,24 @@ class Federation(Settings):
         """The links that begin at the federate `name`."""
         return [link for link in self.links if link.source.federate == name]
 
-    def meets_others(self, process: str, last: Time, time: Time) -> bool:
-        """Whether a federate of another process may act from `last` to `time` [ns], both included.
+    def bundles(self) -> tuple[Bundle, ...]:
+        """What crosses the borders of processes."""
+        process = {spec.name: spec.process for spec in self.federates}
+        found: dict[tuple[str, str], dict[str, None]] = {}
+        for link in self.links:
+            source, to = link.source.federate, process[link.destination.federate]
+            if process[source] != to:
+                found.setdefault((source, to), {})[str(link.source)] = None
+        return tuple(Bundle(source, to, tuple(parts)) for (source, to), parts in found.items())
 
-        If none does, nothing can have come from outside meanwhile and nobody waits for us: HELICS need not be asked.
-        """
-        if time // self.step != last // self.step:
-            return True
-        first, end = last % self.step // SLOT, time % self.step // SLOT
-        return any(
-            not (span[-1] < first or span[0] > end)
-            for spec in self.federates
-            if spec.process != process and (span := self._slots(spec))
-        )
+    def spans_elsewhere(self, process: str) -> tuple[Span, ...]:
+        """When federates of other processes than `process` act, or may."""
+        outside = (spec for spec in self.federates if spec.process != process)
+        return tuple(sorted({self._span(spec) for spec in outside}))
+
+    def _span(self, spec: FederateSpec) -> Span:
+        slots = self._slots(spec)
+        return Span(spec.step or self.step, slots[0] * SLOT, slots[-1] * SLOT)
 
     def _slots(self, spec: FederateSpec) -> range:
         """The slots in which a federate acts, or may."""

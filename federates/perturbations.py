@@ -55,7 +55,13 @@ class Perturbations(Federate):
             settings = {key: value for key, value in entry.items() if key != "kind"}
             self.perturbations[entry["name"]] = perturbation_class(entry["kind"]).model_validate(settings)
         self.triggers = {name: item.trigger() for name, item in self.perturbations.items()}
+        self._targets = [self._target(entry) for entry in config.targets]
         self.needs_weather = any(item.needs_weather for item in self.perturbations.values())
+
+    def _target(self, entry: TargetPort) -> tuple[TargetPort, Target, bool]:
+        """A port acted on, and whether what acts on it adds to it."""
+        port = Port(entry.port, entry.unit, "in", "", entry.coordinates, entry.initial, entry.is_complex)
+        return entry, Target(entry.federate, port), self.perturbations[entry.perturbations[0]].combine == "add"
 
     def ports(self) -> Sequence[Port]:
         names = {"perturbation": tuple(self.perturbations)}
@@ -95,12 +101,9 @@ class Perturbations(Federate):
         onsets = {name: trigger.onset(time, temperature) for name, trigger in self.triggers.items()}
         affected = dict.fromkeys(self.perturbations, 0.0)
         values: dict[str, Array] = {}
-        for entry in self.config.targets:
-            port = Port(entry.port, entry.unit, "in", "", entry.coordinates, entry.initial, entry.is_complex)
-            target = Target(entry.federate, port)
-            additive = self.perturbations[entry.perturbations[0]].combine == "add"
-            start = np.zeros(port.shape) if additive else np.broadcast_to(entry.initial, port.shape)
-            value: Array = start.astype(complex) if port.is_complex else start.astype(float)
+        for entry, target, additive in self._targets:
+            start = np.zeros(target.port.shape) if additive else np.broadcast_to(entry.initial, target.port.shape)
+            value: Array = start.astype(complex) if target.port.is_complex else start.astype(float)
             for name in entry.perturbations:
                 onset = onsets[name]
                 if onset is not None:

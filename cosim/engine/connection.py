@@ -8,9 +8,11 @@ Messages travel through targeted endpoints only; untargeted ones can deadlock (G
 from __future__ import annotations
 
 import contextlib
+import math
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise, starmap
 from typing import Any
 
 import helics
@@ -21,7 +23,7 @@ from helics.capi import ffi, helicsErrorInitialize, loadSym
 from cosim.contract import Array, Port, Time
 from cosim.engine.files import LOOPBACK
 from cosim.errors import MachineError
-from cosim.federation import SLOT, Federation, IterationGroup, LinkSpec
+from cosim.federation import SLOT, Bundle, Federation, IterationGroup, LinkSpec
 
 CORE_TYPE = "zmq"
 _MAX_SIZE = 16_777_216  #: [B] the largest message; the default of 4096 drops the connection
@@ -111,12 +113,42 @@ def _own_ports() -> set[int]:
     return {entry.laddr.port for entry in psutil.Process().net_connections("tcp") if entry.status == psutil.CONN_LISTEN}
 
 
+@dataclass(frozen=True)
+class Parcel:
+    """A publication to one process, and what it holds."""
+
+    publication: Any
+    parts: tuple[str, ...]
+
+
+class Arrival:
+    """An input from another process and the newest numbers that came."""
+
+    def __init__(self, source: Any, size: int) -> None:
+        self._handle = source.handle
+        self._numbers = np.zeros(size)
+        self._buffer = ffi.from_buffer("double[]", self._numbers)
+        self._count, self._error = ffi.new("int *"), helicsErrorInitialize()
+        self._updated, self._get = loadSym("helicsInputIsUpdated"), loadSym("helicsInputGetVector")
+        self._came = False
+
+    def newest(self, name: str) -> Array | None:
+        """The newest numbers; None as long as none ever came. Raises SecondaryError, MachineError naming `name`."""
+        if self._updated(self._handle):
+            self._get(self._handle, self._buffer, self._numbers.size, self._count, self._error)
+            _raise_on(self._error, name)
+            if self._count[0] != self._numbers.size:
+                raise MachineError(f"{self._count[0]} numbers came for {self._numbers.size} at '{name}'")
+            self._came = True
+        return self._numbers if self._came else None
+
+
 class Membership:
     """A process's membership in the federation: one HELICS federate for all federates that run in it.
 
     What goes from one of them to another never leaves the process (`cosim/engine/switchboard.py`); here is what
-    crosses its border: a publication for each value that others use, an input for each that others give, endpoints
-    for messages, and the clock.
+    crosses its border: a publication for all that one federate gives to one other process, an input for each such from
+    there, endpoints for messages, and the clock.
     """
 
     def __init__(
@@ -132,13 +164,13 @@ class Membership:
         self._federate = helics.helicsCreateCombinationFederate(process, self._information(core.name))
         _KEPT.append(self._federate)
         self._publish = loadSym("helicsPublicationPublishVector")
-        self._get = loadSym("helicsInputGetVector")
         self._error = helicsErrorInitialize()
-        self._publications: dict[str, Any] = {}
-        self._inputs: dict[str, Any] = {}
-        self._came: set[str] = set()
-        for link in federation.links:
-            self._register_link(link, ports)
+        self._parcels: dict[str, list[Parcel]] = {}
+        self._arrivals: dict[str, tuple[Arrival, slice]] = {}
+        self._signals_out: dict[str, Any] = {}
+        self._signals_in: dict[str, Arrival] = {}
+        for bundle in federation.bundles():
+            self._register_bundle(bundle, federation.links, ports)
         for number, group in enumerate(federation.groups):
             self._register_signal(signal_key(number), group)
         self._endpoints = self._register_endpoints(federation)
@@ -155,25 +187,28 @@ class Membership:
         helics.helicsFederateInfoSetFlagOption(information, helics.helics_flag_terminate_on_error, True)
         return information
 
-    def _register_link(self, link: LinkSpec, ports: Mapping[str, Sequence[Port]]) -> None:
-        key = str(link.source)
-        from_here, to_here = link.source.federate in self._inside, link.destination.federate in self._inside
-        if from_here and not to_here and key not in self._publications:
-            unit = next(port.unit for port in ports[link.source.federate] if port.name == link.source.port)
-            self._publications[key] = helics.helicsFederateRegisterGlobalPublication(
-                self._federate, key, helics.HELICS_DATA_TYPE_VECTOR, unit
-            )
-        if to_here and not from_here and key not in self._inputs:
-            self._inputs[key] = helics.helicsFederateRegisterSubscription(self._federate, key)
+    def _register_bundle(self, bundle: Bundle, links: Sequence[LinkSpec], ports: Mapping[str, Sequence[Port]]) -> None:
+        if bundle.source in self._inside:
+            self._parcels.setdefault(bundle.source, []).append(Parcel(self._publication(bundle.key), bundle.parts))
+        elif bundle.process == self.name:
+            sizes = {
+                str(link.source): _size(link, ports) for link in links if link.destination.federate in self._inside
+            }
+            ends = list(accumulate((sizes[part] for part in bundle.parts), initial=0))
+            arrival = Arrival(helics.helicsFederateRegisterSubscription(self._federate, bundle.key), ends[-1])
+            for part, place in zip(bundle.parts, starmap(slice, pairwise(ends)), strict=True):
+                self._arrivals[part] = arrival, place
+
+    def _publication(self, key: str) -> Any:
+        vector = helics.HELICS_DATA_TYPE_VECTOR
+        return helics.helicsFederateRegisterGlobalPublication(self._federate, key, vector)
 
     def _register_signal(self, key: str, group: IterationGroup) -> None:
         """A group's stop signal goes from its leader's process to the other members'."""
         if group.members[0] in self._inside:
-            self._publications[key] = helics.helicsFederateRegisterGlobalPublication(
-                self._federate, key, helics.HELICS_DATA_TYPE_VECTOR
-            )
+            self._signals_out[key] = self._publication(key)
         elif self._inside & set(group.members):
-            self._inputs[key] = helics.helicsFederateRegisterSubscription(self._federate, key)
+            self._signals_in[key] = Arrival(helics.helicsFederateRegisterSubscription(self._federate, key), 1)
 
     def _register_endpoints(self, federation: Federation) -> dict[str, Any]:
         """The carrier's process has an endpoint for each agent elsewhere; an agent has one, aimed at that."""
@@ -212,31 +247,32 @@ class Membership:
         except helics.HelicsException as error:
             raise SecondaryError(f"HELICS ended '{self.name}': {error}") from None
 
-    def gives(self, key: str) -> bool:
-        """Whether the value `key` is published to other processes."""
-        return key in self._publications
+    def read(self, part: str, into: Array) -> bool:
+        """Copy `part` of what came from another process into `into`; False as long as none ever came."""
+        arrival, place = self._arrivals[part]
+        numbers = arrival.newest(self.name)
+        if numbers is not None:
+            into.reshape(-1).view(np.float64)[:] = numbers[place]
+        return numbers is not None
 
-    def read(self, key: str, into: Array) -> bool:
-        """Copy the value `key` from another process into `into`; False as long as none ever came."""
-        source = self._inputs[key]
-        if key not in self._came:
-            if not helics.helicsInputIsUpdated(source):
-                return False
-            self._came.add(key)
-        size = ffi.new("int *")
-        count = into.size * (2 if into.dtype.kind == "c" else 1)
-        self._get(source.handle, ffi.from_buffer("double[]", into), count, size, self._error)
-        self._raise_on_error()
-        if size[0] != count:
-            raise MachineError(f"a value of {size[0]} numbers came for {count} at '{self.name}'")
-        return True
+    def publish(self, source: str, values: Mapping[str, Array]) -> None:
+        """Publish to each other process what it uses of the `values` of the federate `source`."""
+        for parcel in self._parcels.get(source, ()):
+            self._put(parcel.publication, np.concatenate([_numbers(values[part]) for part in parcel.parts]))
 
-    def publish(self, key: str, value: Array) -> None:
-        """Publish the value `key` to other processes."""
-        numbers = np.ascontiguousarray(value).reshape(-1).view(np.float64)
-        handle = self._publications[key].handle
-        self._publish(handle, ffi.from_buffer("double[]", numbers), numbers.size, self._error)
-        self._raise_on_error()
+    def signal(self, key: str, agreed: bool) -> None:
+        """Publish a group's stop signal, if a member is in another process."""
+        if key in self._signals_out:
+            self._put(self._signals_out[key], np.array([float(agreed)]))
+
+    def signalled(self, key: str) -> bool:
+        """Whether the last stop signal from another process said stop."""
+        numbers = self._signals_in[key].newest(self.name)
+        return numbers is not None and bool(numbers[0] > 0.5)
+
+    def _put(self, publication: Any, numbers: Array) -> None:
+        self._publish(publication.handle, ffi.from_buffer("double[]", numbers), numbers.size, self._error)
+        _raise_on(self._error, self.name)
 
     def send(self, agent: str, letter: bytes) -> None:
         """Send a letter through the endpoint of `agent`: to it if the carrier is here, else from it to the carrier."""
@@ -259,11 +295,24 @@ class Membership:
         """Tell all others that something here has failed."""
         helics.helicsFederateGlobalError(self._federate, 1, text[:1000])
 
-    def _raise_on_error(self) -> None:
-        if self._error.error_code != 0:
-            text = ffi.string(self._error.message).decode()
-            loadSym("helicsErrorClear")(self._error)
-            raise SecondaryError(f"HELICS at '{self.name}': {text}")
+
+def _numbers(value: Array) -> Array:
+    """A value as numbers in a row, a complex one as pairs."""
+    return np.ascontiguousarray(value).reshape(-1).view(np.float64)
+
+
+def _size(link: LinkSpec, ports: Mapping[str, Sequence[Port]]) -> int:
+    """How many numbers come over a link that ends here."""
+    end = link.destination
+    port = next(port for port in ports[end.federate] if port.name == end.port)
+    return math.prod(end.shape(port)) * (2 if port.is_complex else 1)
+
+
+def _raise_on(error: Any, name: str) -> None:
+    if error.error_code != 0:
+        text = ffi.string(error.message).decode()
+        loadSym("helicsErrorClear")(error)
+        raise SecondaryError(f"HELICS at '{name}': {text}")
 
 
 def signal_key(group: int) -> str:

@@ -30,27 +30,30 @@ class Inputs:
     def __init__(self, ports: Sequence[Port], links: Sequence[LinkSpec]) -> None:
         self._ports = {port.name: port for port in ports if port.direction == "in"}
         self._links = links
+        self._places = [
+            (link.destination.port, link.destination.index(self._ports[link.destination.port])) for link in links
+        ]
         self._base = {name: _initial(port) for name, port in self._ports.items()}
-        self._values = [self._share_of_initial(link) for link in links]
-        for link in links:
-            self._base[link.destination.port][self._index(link)] = 0.0
+        self._values = [self._share_of_initial(position) for position in range(len(links))]
+        for port, index in self._places:
+            self._base[port][index] = 0.0
         self._came = [False] * len(links)
+        self._boundary = [
+            (f"used {link.key}", position) for position, link in enumerate(links) if link.tolerance is not None
+        ]
         self._used = self._watched()
         self.messages: list[Message] = []
 
-    def _index(self, link: LinkSpec) -> tuple[int, ...]:
-        return link.destination.index(self._ports[link.destination.port])
-
-    def _share_of_initial(self, link: LinkSpec) -> Array:
+    def _share_of_initial(self, position: int) -> Array:
         """What a link holds before anything came: links to one place share its initial value evenly."""
+        link, (port, index) = self._links[position], self._places[position]
         sharing = sum(other.destination == link.destination for other in self._links)
-        initial = self._base[link.destination.port][self._index(link)]
+        initial = self._base[port][index]
         return np.ascontiguousarray(initial / (link.gain * sharing)).reshape(np.shape(initial))
 
     def _watched(self) -> dict[str, Array]:
         """A copy of the values of the links that have a tolerance."""
-        pairs = zip(self._links, self._values, strict=True)
-        return {f"used {link.key}": value.copy() for link, value in pairs if link.tolerance is not None}
+        return {name: self._values[position].copy() for name, position in self._boundary}
 
     def column(self, link: LinkSpec) -> Column:
         """How the used value of a link with a tolerance is recorded."""
@@ -78,8 +81,8 @@ class Inputs:
     def take(self) -> Exchange:
         """Every input port's value in its shape, and the messages; notes what is used."""
         values = {name: base.copy() for name, base in self._base.items()}
-        for link, value in zip(self._links, self._values, strict=True):
-            values[link.destination.port][self._index(link)] += link.gain * value
+        for link, (port, index), value in zip(self._links, self._places, self._values, strict=True):
+            values[port][index] += link.gain * value
         self._used = self._watched()
         return Exchange(values, tuple(self.messages))
 
@@ -123,7 +126,7 @@ def check_outputs(outputs: Mapping[str, Port], solution: Exchange) -> dict[str, 
     """Every output in its port's shape and type. Raises ContractError naming the port."""
     if not isinstance(solution, Exchange):
         raise ContractError(f"solve must return an Exchange, got {type(solution).__name__}")
-    if set(solution.values) != set(outputs):
+    if solution.values.keys() != outputs.keys():
         missing = sorted(set(outputs) - set(solution.values))
         extra = sorted(set(solution.values) - set(outputs))
         raise ContractError(f"solve must give every output and no other; missing: {missing}, not declared: {extra}")
@@ -136,7 +139,7 @@ def check_outputs(outputs: Mapping[str, Port], solution: Exchange) -> dict[str, 
             raise ContractError(f"output '{name}' must hold numbers, got values of type {value.dtype}")
         if value.dtype.kind == "c" and not port.is_complex:
             raise ContractError(f"output '{name}' is declared real, got complex values")
-        if not np.all(np.isfinite(value)):
+        if not np.isfinite(value).all():
             raise ContractError(f"output '{name}' [{port.unit}] holds NaN or infinity")
         checked[name] = value.astype(np.complex128) if port.is_complex else value.astype(np.float64)
     return checked

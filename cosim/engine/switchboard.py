@@ -11,8 +11,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-import numpy as np
-
 from cosim.contract import Array, Message, Port
 from cosim.engine.connection import Membership, signal_key
 from cosim.errors import ContractError
@@ -25,13 +23,13 @@ class Switchboard:
     def __init__(self, federation: Federation, membership: Membership, inside: Sequence[str]) -> None:
         self.federation, self.membership, self.inside = federation, membership, frozenset(inside)
         self._values: dict[str, Array] = {}
+        self._agreed: dict[str, bool] = {}
         self._letters: dict[str, list[bytes]] = defaultdict(list)
 
-    def put(self, key: str, value: Array) -> None:
-        """Publish the value `key` to all who use it."""
-        self._values[key] = value
-        if self.membership.gives(key):
-            self.membership.publish(key, value)
+    def put(self, source: str, values: Mapping[str, Array]) -> None:
+        """Publish what the federate `source` gives to all who use it."""
+        self._values |= values
+        self.membership.publish(source, values)
 
     def get(self, key: str, source: str, into: Array) -> bool:
         """Copy the last value `key` of the federate `source` into `into`; False as long as none ever came."""
@@ -41,6 +39,18 @@ class Switchboard:
         if value is not None:
             into[...] = value
         return value is not None
+
+    def signal(self, group: int, agreed: bool) -> None:
+        """Tell the members of a group whether this round is the last."""
+        self._agreed[signal_key(group)] = agreed
+        self.membership.signal(signal_key(group), agreed)
+
+    def signalled(self, group: int) -> bool:
+        """Whether the leader of a group has ended the rounds."""
+        key = signal_key(group)
+        if self.federation.groups[group].members[0] in self.inside:
+            return self._agreed.get(key, False)
+        return self.membership.signalled(key)
 
     def send(self, sender: str, message: Message) -> None:
         """Hand an agent's message to the carrier, or the carrier's to the agent that it is for."""
@@ -87,8 +97,9 @@ class Line:
 
     def publish(self, values: Mapping[str, Array]) -> None:
         """Publish every linked output."""
-        for key, port, index in self._publications:
-            self._board.put(key, values[port][index])
+        parts = {key: values[port][index] for key, port, index in self._publications}
+        if parts:
+            self._board.put(self._spec.name, parts)
 
     def send(self, messages: Sequence[Message]) -> None:
         """Send messages, in their order."""
@@ -101,13 +112,11 @@ class Line:
 
     def signal(self, agreed: bool) -> None:
         """Leader of an iterated group: tell the others whether this round is the last."""
-        self._board.put(signal_key(self._group), np.array([float(agreed)]))
+        self._board.signal(self._group, agreed)
 
     def signalled(self) -> bool:
         """Member of an iterated group: whether the leader has ended the rounds."""
-        flag = np.zeros(1)
-        leader = self._board.federation.groups[self._group].members[0]
-        return self._board.get(signal_key(self._group), leader, flag) and bool(flag[0] > 0.5)
+        return self._board.signalled(self._group)
 
     @property
     def _group(self) -> int:
