@@ -56,7 +56,15 @@ class Perturbations(Federate):
             self.perturbations[entry["name"]] = perturbation_class(entry["kind"]).model_validate(settings)
         self.triggers = {name: item.trigger() for name, item in self.perturbations.items()}
         self._targets = [self._target(entry) for entry in config.targets]
+        self._changes = self._known_changes()
         self.needs_weather = any(item.needs_weather for item in self.perturbations.values())
+
+    def _known_changes(self) -> tuple[Time, ...] | None:
+        """The steps of the event window at which something changes; None where that is not known before."""
+        found = [item.changes() for item in self.perturbations.values()]
+        step = self.context.step if self.config.times is None else self.config.times.step
+        known = [times for times in found if times is not None]
+        return tuple(-(-time // step) * step for times in known for time in times) if len(known) == len(found) else None
 
     def _target(self, entry: TargetPort) -> tuple[TargetPort, Target, bool]:
         """A port acted on, and whether what acts on it adds to it."""
@@ -92,9 +100,14 @@ class Perturbations(Federate):
         return ports
 
     def next_time(self, time: Time) -> Time | None:
-        """Each step of the day, and of the event window."""
+        """Each step of the day; in the event window only when something changes, if that is known."""
         times = self.config.times
-        return super().next_time(time) if times is None else times.next_time(time)
+        if times is None:
+            return super().next_time(time)
+        if self._changes is None or not times.holds(time):
+            return times.next_time(time)
+        of_day = (time // times.day_step + 1) * times.day_step
+        return min(of_day, times.at + times.duration, *(change for change in self._changes if change > time))
 
     def solve(self, time: Time, inputs: Exchange) -> Exchange:
         temperature = float(inputs.values["temperature"]) if self.needs_weather else float("nan")

@@ -63,6 +63,10 @@ class Perturbation(Settings, ABC):
     def check(self, duration: Time) -> None:
         """Hold the settings against the run's duration [ns]. Raises ConfigError."""
 
+    def changes(self) -> tuple[Time, ...] | None:
+        """The times [ns] at which its effect changes; None: it may at every step."""
+        return None
+
 
 class Trigger(ABC):
     """Decides when a perturbation sets in."""

@@ -27,6 +27,9 @@ class TimedPerturbation(Perturbation):
     def check(self, duration: Time) -> None:
         require_before("time", self.time, duration)
 
+    def changes(self) -> tuple[Time, ...] | None:
+        return (self.time,) if self.lasting is None else (self.time, self.time + self.lasting)
+
     def over(self, elapsed: Time) -> bool:
         """Whether the effect has ended at `elapsed` [ns] after the onset."""
         return self.lasting is not None and elapsed >= self.lasting
