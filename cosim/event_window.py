@@ -15,6 +15,7 @@ from cosim.units import Duration, PositiveDuration, format_duration, parse, writ
 
 _CLOCK = re.compile(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?")
 _SECOND = 10**9
+SHORTEST_STEP = 10**6  #: [ns] of a window
 
 
 class WindowTimes(Settings):
@@ -99,6 +100,9 @@ class EventWindow(Settings):
     sources: Literal["sun", "full"] = "full"
     """What the sources of the DER can give: by the sun, global horizontal irradiance over 1000 W/m2 of the rating; or
     all of the rating."""
+    der_response: bool = True
+    """Whether DER respond in the window; without, they keep giving what they gave at its opening. So runs the
+    twin of a scenario whose window has DER: the two differ in their response alone."""
     mean_mismatch: float = Field(default=2.0, gt=0)
     """Largest mean over the window of the mismatch at the boundary with which a run is trusted [MVA]: transmission
     holds the feeders' admittance of the step before."""
@@ -106,7 +110,7 @@ class EventWindow(Settings):
     @field_validator("step")
     @classmethod
     def _whole(cls, step: int) -> int:
-        if step < 10**6:
+        if step < SHORTEST_STEP:
             raise ValueError(f"must be at least 1 ms, got {format_duration(step)}")
         return step
 

@@ -4,7 +4,8 @@ results.zarr    an xarray.DataTree: a group per federate with the dimensions `ti
 each variable with `units` and `long_name`; a group `coupling` with the boundary mismatch
 manifest.json   scenario and hash, inputs' hashes, versions, seed, timings, machine, `digest` of the results
 verdict.json    whether the run can be trusted, check by check
-baseline/       the same of the undisturbed twin, if there was one
+baseline/       the same of the twin, if there was one
+half_step/      the same of the run with half the event window's step, if there was one
 report.html     to look at
 """
 
@@ -27,6 +28,7 @@ COUPLING = "coupling"  #: the group of the boundary mismatch
 MANIFEST = "manifest.json"
 VERDICT = "verdict.json"
 BASELINE = "baseline"
+HALF_STEP = "half_step"
 REPORT = "report.html"
 
 

@@ -17,7 +17,7 @@ from pydantic import Field, PrivateAttr, ValidationError, field_validator, model
 
 from cosim.contract import Time
 from cosim.errors import ContractError, Fault, ScenarioError
-from cosim.event_window import EventWindow, WindowModel, WindowTransmission
+from cosim.event_window import SHORTEST_STEP, EventWindow, WindowModel, WindowTransmission
 from cosim.model import NAME, Model
 from cosim.perturbations import perturbation_class
 from cosim.registry import UnknownKindError, federate_class
@@ -243,7 +243,8 @@ class Scenario(Settings):
     communications: CommunicationsModel = CommunicationsModel()
     """How messages travel."""
     perturbations: tuple[Model, ...] = ()
-    """What disturbs the grid; a scenario with perturbations is run beside its undisturbed twin."""
+    """What disturbs the grid; a scenario with perturbations is run beside its undisturbed twin, one whose event window
+    has DER beside itself with DER held (`event_window.der_response`)."""
     event_window: EventWindow | None = None
     """Seconds to minutes at millisecond steps, opened inside the day."""
     federates: tuple[ExtraFederate, ...] = ()
@@ -302,6 +303,29 @@ class Scenario(Settings):
         calm = None if window is None else window.model_copy(update={"disturbances": ()})
         return self.model_copy(update={"perturbations": (), "event_window": calm})
 
+    def with_der_held(self) -> Scenario:
+        """The same scenario, its perturbations and disturbances included, with DER that do not respond in the window.
+
+        A copy as it is where there is no window.
+        """
+        window = self.event_window
+        held = None if window is None else window.model_copy(update={"der_response": False})
+        return self.model_copy(update={"event_window": held})
+
+    def with_half_step(self) -> Scenario:
+        """The same scenario with half the event window's step. Raises ScenarioError without one, or below 1 ms."""
+        window = self.event_window
+        if window is None:
+            problem = "the scenario has no event window whose step could be halved."
+            raise ScenarioError(
+                [Fault(self.place(()), problem, "Add `event_window`, or do not ask for half the step.")]
+            )
+        if window.step % 2 or window.step < 2 * SHORTEST_STEP:
+            problem = f"half of {format_duration(window.step)} is no step of at least {format_duration(SHORTEST_STEP)}."
+            place = self.place(("event_window", "step"))
+            raise ScenarioError([Fault(place, problem, "Choose a longer step, or do not ask for half of it.")])
+        return self.model_copy(update={"event_window": window.model_copy(update={"step": window.step // 2})})
+
     def update(self, **changes: Any) -> Scenario:
         """A validated copy with whole sections replaced. Raises ScenarioError."""
         return from_mapping({**self.as_mapping(), **changes}, folder=self._folder)
@@ -347,7 +371,7 @@ def _validate(document: Document, folder: Path) -> Scenario:
 
 
 def is_disturbed(document: Mapping[str, Any]) -> bool:
-    """Whether anything disturbs in a scenario, as plain data; then it has an undisturbed twin."""
+    """Whether anything disturbs in a scenario, as plain data; then it has a twin."""
     window = document.get("event_window") or {}
     return bool(document.get("perturbations") or window.get("disturbances"))
 

@@ -1,4 +1,4 @@
-"""Running a scenario: itself and its undisturbed twin side by side, each judged, in one folder."""
+"""Running a scenario: itself and its twin side by side, each judged, in one folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -20,9 +20,10 @@ from cosim.engine.supervisor import Progress, run_federation
 from cosim.errors import MachineError, ResultsError, ScenarioError
 from cosim.federation import Federation
 from cosim.manifest import write_manifest
-from cosim.results import BASELINE, MANIFEST, RESULTS, VERDICT, open_tree, read_json
+from cosim.results import BASELINE, HALF_STEP, MANIFEST, RESULTS, VERDICT, open_tree, read_json
 from cosim.scenario import Scenario, from_mapping
 from cosim.verdict import Verdict, judge
+from cosim.window_wiring import der_responding
 from cosim.wiring import wire
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 RESULTS_FOLDER = Path("results")
-MAIN = "run"  #: how progress names the run itself, beside its "baseline"
+MAIN = "run"  #: how progress names the run itself, beside its "baseline" and "half_step"
 
 
 class Interrupted(Exception):  # noqa: N818 - it is no error
@@ -63,20 +64,33 @@ class Run:
 
     @cached_property
     def baseline(self) -> Run | None:
-        """The undisturbed twin, if one was run."""
-        folder = self.folder / BASELINE
+        """The twin, if one was run: undisturbed, or with DER held in the event window."""
+        return self._beside(BASELINE)
+
+    @cached_property
+    def half_step(self) -> Run | None:
+        """The same with half the event window's step, if it was run."""
+        return self._beside(HALF_STEP)
+
+    def _beside(self, name: str) -> Run | None:
+        folder = self.folder / name
         return Run(folder) if (folder / RESULTS).is_dir() else None
 
     @property
+    def _all(self) -> list[Run]:
+        """It and what was run beside it."""
+        return [one for one in (self, self.baseline, self.half_step) if one is not None]
+
+    @property
     def cause(self) -> str | None:
-        """The fault that ended the run or its twin; of two, the one that came first."""
-        faults = [one.verdict.fault for one in (self, self.baseline) if one is not None and one.verdict.fault]
+        """The fault that ended the run or one beside it; of several, the one that came first."""
+        faults = [one.verdict.fault for one in self._all if one.verdict.fault]
         return next((fault for fault in faults if FOLLOWED not in fault), faults[0] if faults else None)
 
     @property
     def trustworthy(self) -> bool:
-        """Whether the run, and its twin if there is one, passed every check."""
-        return self.verdict.trustworthy and (self.baseline is None or self.baseline.verdict.trustworthy)
+        """Whether the run, and what was run beside it, passed every check."""
+        return all(one.verdict.trustworthy for one in self._all)
 
 
 def open_run(folder: str | Path) -> Run:
@@ -99,16 +113,21 @@ def run(
     out: str | Path | None = None,
     *,
     baseline: bool = True,
+    half_step: bool = False,
     overwrite: bool = False,
     progress: Callable[[str, Progress], None] | None = None,
     stop: threading.Event | None = None,
     launcher: Launcher | None = None,
     workers: Client | str | None = None,
 ) -> Run:
-    """Run a scenario, and beside it its twin without perturbations unless `baseline` is false.
+    """Run a scenario, and beside it its twin unless `baseline` is false.
 
-    `progress` is called with "run" or "baseline" and how far it is; setting `stop` ends both, and so does a fault
-    of one of them. A run that fails or is ended still leaves its folder, with what was recorded and the verdict.
+    The twin is the scenario without what disturbs it. Where an event window has DER that respond, it is the scenario
+    with everything that disturbs it, and DER held in the window. With `half_step` a scenario with an event window is
+    run a further time at half the window's step.
+
+    `progress` is called with "run", "baseline" or "half_step" and how far it is; setting `stop` ends all, and so does
+    a fault of one of them. A run that fails or is ended still leaves its folder, with its records and the verdict.
     `launcher` starts the processes: new ones on this machine by default, forked ones if it is a `WarmLauncher`.
     With `workers`, a Dask client or a scheduler's address, they are spread over the Dask workers that there are.
 
@@ -119,28 +138,38 @@ def run(
     if not isinstance(scenario, Scenario):
         scenario = load(scenario)
     federation = wire(scenario)  # a wrong scenario leaves no folder behind
+    beside = _beside(scenario, federation, baseline=baseline, half_step=half_step)
     with ExitStack() as stack:
         if workers is not None:
             from cosim.engine.workers import WorkersLauncher
 
             launcher = stack.enter_context(WorkersLauncher(workers))
         folder = stack.enter_context(_prepared_folder(scenario, out, overwrite))
-        return _run_with_twin(scenario, federation, folder, baseline, progress, stop or threading.Event(), launcher)
+        jobs = [(MAIN, scenario, federation, folder)]
+        jobs += [(name, other, wired, folder / name) for name, other, wired in beside]
+        return _run_all(jobs, folder, progress, stop or threading.Event(), launcher)
 
 
-def _run_with_twin(
-    scenario: Scenario,
-    federation: Federation,
+def _beside(
+    scenario: Scenario, federation: Federation, *, baseline: bool, half_step: bool
+) -> list[tuple[str, Scenario, Federation]]:
+    """What is run beside a scenario, each with the name of its folder. Raises ScenarioError."""
+    found = []
+    if baseline and scenario.disturbing():
+        responding = der_responding(scenario, federation)
+        found.append((BASELINE, scenario.with_der_held() if responding else scenario.undisturbed()))
+    if half_step:
+        found.append((HALF_STEP, scenario.with_half_step()))
+    return [(name, other, wire(other)) for name, other in found]
+
+
+def _run_all(
+    jobs: Sequence[tuple[str, Scenario, Federation, Path]],
     folder: Path,
-    baseline: bool,
     progress: Callable[[str, Progress], None] | None,
     stop: threading.Event,
     launcher: Launcher | None,
 ) -> Run:
-    jobs = [(MAIN, scenario, federation, folder)]
-    if baseline and scenario.disturbing():
-        twin = scenario.undisturbed()
-        jobs.append((BASELINE, twin, wire(twin), folder / BASELINE))
     failed: list[str] = []
     with ThreadPoolExecutor(len(jobs)) as pool:
         futures = [
@@ -250,11 +279,9 @@ def replay(folder: str | Path, out: str | Path, **options: Any) -> tuple[Run, bo
     changed = [path for path, value in old.manifest["inputs_sha256"].items() if now.get(path) != value]
     if changed:
         raise ResultsError(f"input files have changed since the run in {folder}: {', '.join(changed)}")
-    new = run(scenario, out, baseline=old.baseline is not None, **options)
-    same = new.manifest["digest"] == old.manifest["digest"]
-    if old.baseline is not None and new.baseline is not None:
-        same = same and new.baseline.manifest["digest"] == old.baseline.manifest["digest"]
-    return new, same
+    new = run(scenario, out, baseline=old.baseline is not None, half_step=old.half_step is not None, **options)
+    digests = [[one.manifest["digest"] for one in entry._all] for entry in (old, new)]
+    return new, digests[0] == digests[1]
 
 
 __all__ = ["MAIN", "Interrupted", "Progress", "Run", "open_run", "replay", "run"]

@@ -13,7 +13,7 @@ from typing import Any
 from cosim.contract import Time
 from cosim.errors import Fault
 from cosim.event_window import EventWindow
-from cosim.federation import LinkSpec, PortReference
+from cosim.federation import Federation, LinkSpec, PortReference
 from cosim.model import Model
 from cosim.registry import unknown
 from cosim.scenario import Feeder, Scenario
@@ -127,7 +127,14 @@ def window_knowledge(
     of_window = {window_name(feeder): feeder for feeder in followed(scenario)}
     if name in of_window and of_window[name] in parts:
         known |= parts[of_window[name]].federate.window_settings()
-    return known
+    return known if window.der_response else known | {"der_response": False}
+
+
+def der_responding(scenario: Scenario, federation: Federation) -> bool:
+    """Whether a wired scenario has a window with DER that respond, and that can be held."""
+    own = {window_name(feeder) for feeder in followed(scenario)}
+    settings = [spec.settings for spec in federation.federates if spec.name in own]
+    return any(one.get("der_response") and (one.get("der") or any(one.get("home_pv_rating", ()))) for one in settings)
 
 
 def _buses(scenario: Scenario) -> list[str]:

@@ -143,6 +143,8 @@ class AggregateDynamics(GridDynamics):
         self._own = self._network.load.copy()
         np.subtract.at(self._own, self._positions, given.feeder_load)
         self._generation, self._runs, self._branch = generation, runs, branch
+        #: (bus,) [MVA] changes of load that the day's state has in it already
+        self._first_change = given.load_change if self._from_day else np.zeros_like(given.load_change)
         self._losses = float(generation.real.sum() - self._network.load.real.sum())
         self._first, self._magnitude = np.abs(voltage), np.abs(voltage)
         at = np.maximum(self._magnitude[self._positions], LOWEST_VOLTAGE)
@@ -191,8 +193,8 @@ class AggregateDynamics(GridDynamics):
                 raise SolverError("no generator is left in service: the whole grid is dead. Trip fewer of them.")
             response.trip(out)
         self._branch = given.branch & (case.branches.in_service | self._from_day)
-        self._fault, self._change = given.fault, given.load_change
-        connected = given.fault + np.conj(given.load_change) / case.base_mva / np.maximum(self._first, 1e-6) ** 2
+        self._fault, self._change = given.fault, given.load_change - self._first_change
+        connected = given.fault + np.conj(self._change) / case.base_mva / np.maximum(self._first, 1e-6) ** 2
         np.add.at(connected, self._positions, self._feeder - self._first_feeder)
         last = self._magnitude
         voltage = self._network.voltage(self._runs, self._branch, connected)

@@ -134,6 +134,9 @@ class WindowFeeder(Federate):
         """Coupling step in the window; without it, the run's base step."""
         day_step: PositiveDuration = written("1 min")
         """Step before and after the window."""
+        der_response: bool = True
+        """Whether DER respond in the window. Without, each keeps putting in what it did at the opening, as far as its
+        current allows: no trip, no cessation, no control. Outside they always respond."""
         head: Literal["positive sequence", "three phases"] = "positive sequence"
         """Whether the head's voltage comes as one number for all phases or as three."""
         der: tuple[Der, ...] = ()
@@ -423,6 +426,8 @@ class WindowFeeder(Federate):
         inside = config.at <= time < config.at + config.duration
         model.hold_homes(inside)
         if self._accepted is not None:
+            since = self._accepted - config.at
+            model.hold_der(not config.der_response and 0 <= since < config.duration)
             model.advance((time - self._accepted) / 1e9)
         if self._controls and not inside:
             taps = self._taps(np.asarray(values["tap"]).real)

@@ -180,6 +180,8 @@ class AndesEngine:
         self._first_voltage = self._magnitude().copy()
         self._own, self._fault = own / case.base_mva, np.zeros(buses, dtype=complex)
         self._change = np.zeros(buses, dtype=complex)
+        #: (bus,) [MVA] changes of load that the opening's state has in it already
+        self._first_change = switches.load_change if opening is not None and grid is not None else self._change
         self._feeder_admittance = np.zeros(len(self._feeder_positions), dtype=complex)
         self._switches: Switches | None = None
         self._set_feeders(feeder_power)
@@ -239,7 +241,7 @@ class AndesEngine:
                 self._restored = system.dae.y.copy()
             self._set_service(switches.generator, switches.branch)
             self._fault = switches.fault.copy()
-            self._change = switches.load_change / self._case.base_mva
+            self._change = (switches.load_change - self._first_change) / self._case.base_mva
             self._apply_loads()
             if faulted and not np.any(self._fault) and self._restored is not None:
                 # a cleared fault: Newton starts from the voltages before it, as in ANDES' own model of a fault

@@ -237,6 +237,7 @@ class WindowFeeder:
         )
         self._entry_share = np.where(plan.three_phase, 1.0 / 3.0, 1.0)
         self._output: FleetOutput | None = None
+        self._held: Complexes | None = None  #: (der,) power [MVA] that held DER put in; None: they respond
         self._angle = 0.0  #: [deg] that the frequency's deviation has turned the feeder by
         self._last: tuple[WindowState, Drive] | None = None
         #: (homes,) [pu] voltage at which homes draw the power that is given; None: at any
@@ -258,12 +259,19 @@ class WindowFeeder:
             last = self._last
             self._reference = np.ones(self.plan.homes) if last is None else np.abs(last[0].voltage[self.plan.home_port])
 
+    def hold_der(self, held: bool) -> None:
+        """DER keep putting in what they did at the last instant, as far as their current allows; or no longer."""
+        if not held:
+            self._held = None
+        elif self._held is None and self._last is not None:
+            self._held = self._last[0].der_power * self.rating
+
     def advance(self, dt_s: float) -> None:
-        """Let `dt_s` [s] pass for DER and air conditioners under the last accepted instant."""
+        """Let `dt_s` [s] pass for DER, unless they are held, and air conditioners under the last accepted instant."""
         if self._last is None:
             return
         state, drive = self._last
-        if self.fleet is not None:
+        if self.fleet is not None and self._held is None:
             turned = self._turned(dt_s, drive.frequency)
             frequency = np.full(len(self.rating), drive.frequency)
             angle = self._angles(state) if self._sees_jumps else None
@@ -315,6 +323,8 @@ class WindowFeeder:
 
     def _given(self, drive: Drive) -> Complexes:
         """(der,) power [MVA] that the DER put in, as far as their current allows."""
+        if self._held is not None:
+            return self._held
         if self._output is None:  # before the first step: what the sources give
             return np.asarray(np.clip(drive.available, 0.0, 1.0) * self.rating, dtype=np.complex128)
         return np.asarray((self._output.p_pu + 1j * self._output.q_pu) * self.rating)

@@ -53,7 +53,12 @@ NoReport = Annotated[bool, typer.Option("--no-report", help="Do not write report
 def run(
     scenario: ScenarioFile,
     out: Out = None,
-    baseline: Annotated[bool, typer.Option(help="Run the undisturbed twin beside it.")] = True,
+    baseline: Annotated[
+        bool, typer.Option(help="Run its twin beside it: undisturbed; of an event window with DER, with DER held.")
+    ] = True,
+    half_step: Annotated[
+        bool, typer.Option("--half-step", help="Run it also at half the event window's step, and say what changes.")
+    ] = False,
     seed: Annotated[int | None, typer.Option(help="Use another seed than the scenario's.")] = None,
     scheduler: Annotated[
         str | None, typer.Option(help="Spread its processes over the workers of the Dask scheduler at this address.")
@@ -63,7 +68,7 @@ def run(
     no_report: NoReport = False,
     as_json: Json = False,
 ) -> None:
-    """Run a scenario (beside its undisturbed twin), judge it, and leave a folder with results and report."""
+    """Run a scenario (beside its twin), judge it, and leave a folder with results and report."""
     import cosim
     from runs.progress import show_progress
 
@@ -71,7 +76,15 @@ def run(
     if seed is not None:
         loaded = loaded.update(seed=seed)
     with _dask(scheduler, workers) as cluster, show_progress(quiet=as_json) as progress:
-        finished = cosim.run(loaded, out, baseline=baseline, overwrite=overwrite, progress=progress, workers=cluster)
+        finished = cosim.run(
+            loaded,
+            out,
+            baseline=baseline,
+            half_step=half_step,
+            overwrite=overwrite,
+            progress=progress,
+            workers=cluster,
+        )
     _finish(finished, no_report=no_report, as_json=as_json)
 
 

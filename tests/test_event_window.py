@@ -202,12 +202,83 @@ def test_two_runs_are_bit_identical(run: Any, tmp_path: Path) -> None:
 
 
 def test_the_twin_has_the_window_without_its_disturbances() -> None:
+    """Where there are no DER whose response could be left out."""
     twin = from_mapping(mapping()).undisturbed()
     assert twin.event_window is not None
     assert twin.event_window.disturbances == ()
     federation = wire(twin)
     assert {"dynamics", "oak_window", "window"} <= {spec.name for spec in federation.federates}
     assert "perturbations" not in {spec.name for spec in federation.federates}
+
+
+@pytest.fixture(scope="module")
+def beside(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """With its twin and at half the step, a perturbation of the day in it; shorter."""
+    given = mapping()
+    given["horizon"]["duration"] = "8 min"
+    given["perturbations"] = [
+        {"kind": "LoadChange", "name": "more", "bus": 20, "power": 50, "time": "2 min", "lasting": "2 h"}
+    ]
+    return cosim.run(from_mapping(given), out=tmp_path_factory.mktemp("beside") / "run", half_step=True)
+
+
+def test_in_the_twin_der_give_what_they_gave_at_the_opening(beside: Any) -> None:
+    """No trip, cessation or control in the window; before it both are the same to the bit; after it they respond."""
+    own, held = group(beside, "oak_window"), group(beside.baseline, "oak_window")
+    times = since_start(beside, "oak_window")
+    before, inside = times <= OPENS, (times >= OPENS) & (times <= OPENS + LASTS)
+    assert beside.trustworthy
+    assert beside.baseline.manifest["scenario"]["event_window"]["der_response"] is False
+    np.testing.assert_array_equal(held.p_pu.values[before], own.p_pu.values[before])
+    first = held.p_pu.values[np.searchsorted(times, OPENS)]
+    limit = 1.2 * held.v_pu.values[inside]  # a current limit of 1.2 pu, as all makes have
+    np.testing.assert_allclose(held.p_pu.values[inside], np.minimum(first, limit), atol=1e-6)
+    assert (held.tripped_by.values == 0).all()
+    assert (own.tripped_by.values[inside][-1] > 0).sum() > 10
+    sun = np.interp(times, times, group(beside, "window").sun.values)
+    np.testing.assert_allclose(held.p_pu.values[-1], sun[-1], atol=0.01)  # it follows the day's sun again
+
+
+def test_the_twin_has_the_same_disturbances(beside: Any) -> None:
+    """The fault and the day's perturbation act in both, so the frequencies differ by the DER's response alone."""
+    for name in ("active", "affected"):
+        np.testing.assert_array_equal(
+            group(beside, "perturbations")[name].values, group(beside.baseline, "perturbations")[name].values
+        )
+    own, held = (group(run, "dynamics").coi_frequency.values for run in (beside, beside.baseline))
+    power = [group(run, "oak_window").der_power.values for run in (beside, beside.baseline)]
+    times = since_start(beside, "oak_window")
+    onset = int(np.searchsorted(times, OPENS + 300 * MS)) - int(np.searchsorted(times, OPENS))
+    np.testing.assert_allclose(own[: onset + 1], held[: onset + 1], atol=1e-4)
+    missing = (power[1] - power[0])[np.searchsorted(times, OPENS + 600 * MS)]
+    assert missing > 0.05
+    assert own[-1] < held[-1]
+
+
+def test_a_change_of_load_that_the_day_has_already_changes_nothing_at_the_opening(beside: Any) -> None:
+    """50 MW on top would let the frequency fall by 5 mHz in 0.3 s: f0 dP / (2 H S), H S of the ten machines 78 GWs."""
+    frequency = group(beside, "dynamics").coi_frequency.values
+    assert np.abs(frequency[:60] - 60.0).max() < 5e-4
+
+
+def test_a_step_half_as_long(beside: Any) -> None:
+    federation = Federation.model_validate(beside.half_step.manifest["federation"])
+    assert federation.step == STEP // 2
+    halved = since_start(beside.half_step, "dynamics")
+    np.testing.assert_array_equal(halved, np.arange(OPENS, OPENS + LASTS, STEP // 2))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"step": "1 ms"}, "event_window.step: half of 1 ms is no step of at least 1 ms"), (None, "no event window")],
+)
+def test_a_step_that_cannot_be_halved_is_refused(changes: dict[str, Any] | None, words: str, tmp_path: Path) -> None:
+    given = mapping(**(changes or {}))
+    if changes is None:
+        del given["event_window"]
+    with pytest.raises(ScenarioError, match=words):
+        cosim.run(from_mapping(given), out=tmp_path / "run", half_step=True)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
