@@ -14,7 +14,7 @@ from cosim.scenario import from_mapping
 from runs.batch.figures import FigureSpec, compute_figures
 from runs.recorded import Recorded
 from runs.report.page import write_report
-from runs.report.window_figures import longest_below
+from runs.report.window_figures import longest_beyond
 from runs.summary import summarise
 from runs.window_results import RECOVERED_VOLTAGE, first_trips, in_window, makes_of, opened
 
@@ -77,7 +77,13 @@ def test_the_recorded_window(run: Any) -> None:
 
 def test_the_report_has_the_window(run: Any, tmp_path: Path) -> None:
     text = write_report(run, tmp_path / "report.html").read_text()
-    for heading in ("Event window", "Power lost behind oak by cause", "How long and how low", "Where DER tripped: oak"):
+    for heading in (
+        "Event window",
+        "Power that DER of oak did not give, by cause",
+        "How low or high, and how long: the voltage of every DER of oak",
+        "Where DER tripped: oak",
+        "With other settings: DER of oak that would have tripped",
+    ):
         assert heading in text
     assert "20 of 40 DER tripped in the window" in text
 
@@ -120,8 +126,7 @@ def test_first_trips() -> None:
     np.testing.assert_array_equal(first_trips(codes), [3, 0, 2, 0])
 
 
-def test_the_longest_time_below_a_level() -> None:
+def test_the_longest_time_beyond_a_level() -> None:
     voltage = np.array([[1.0, 0.4], [0.4, 1.0], [0.3, 0.4], [1.0, 0.45], [0.2, 0.48]])
-    lasting, lowest = longest_below(voltage, 0.5)
-    np.testing.assert_array_equal(lasting, [2, 3])
-    np.testing.assert_array_equal(lowest, [0.3, 0.4])
+    np.testing.assert_array_equal(longest_beyond(voltage, np.array([0.5, 0.35])), [[2, 3], [1, 0]])
+    np.testing.assert_array_equal(longest_beyond(-voltage, np.array([-0.99])), [[1, 1]])
