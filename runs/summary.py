@@ -17,10 +17,11 @@ from cosim.settings import Settings
 from cosim.simulation import Run
 from cosim.units import format_duration
 from cosim.verdict import Check, Verdict
+from cosim.window_wiring import window_name
 from runs import measures
 from runs.measures import Flags
 from runs.recorded import NODE_VOLTAGE, PERTURBATIONS, Floats, Recorded, Times, Variable
-from runs.window_results import WindowSummary, summarise_window, window_rows
+from runs.window_results import DYNAMICS, WindowSummary, summarise_window, window_rows
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,6 +29,15 @@ if TYPE_CHECKING:
 RANGE_A = (0.95, 1.05)  #: [pu] service voltage, ANSI C84.1-2020 range A
 SHOWN = 3  #: the most lines that the terminal shows of a kind
 NOUNS = {"thermostat": "thermostats", "ev_charger": "EV chargers", "water_heater": "water heaters", "home": "homes"}
+EFFECTS = {
+    "BusFault": "short-circuited",
+    "VoltageSag": "sagged",
+    "PhaseJump": "jumped in angle",
+    "VoltageTrace": "given a voltage",
+    "FrequencyTrace": "given a frequency",
+}  #: what a perturbation of a kind does to its target; others put it out
+UNDISTURBED = ("undisturbed", "disturbed")  #: a twin and its run
+DER_HELD = ("DER held", "DER respond")  #: of an event window with DER
 TARGETS = ("generator", "branch", "link", "bus")  #: the settings that name a perturbation's one target
 
 
@@ -178,8 +188,10 @@ class Summary(Settings):
     """In one line."""
     fault: str | None
     failed_checks: tuple[Check, ...]
-    """Of the run, then of its undisturbed twin."""
+    """Of the run, then of its twin, then of the run at half the step."""
     has_baseline: bool
+    names: tuple[str, str] = UNDISTURBED
+    """What the twin and the run are called."""
     loads: tuple[Load, ...]
     voltages: tuple[Voltage, ...]
     costs: tuple[Cost, ...]
@@ -195,15 +207,29 @@ class Summary(Settings):
 
 
 def summarise(run: Run) -> Summary:
-    """The figures of `run`, beside those of its undisturbed twin. Raises ResultsError if it is no run."""
+    """The figures of `run`, beside those of its twin. Raises ResultsError if it is no run."""
     recorded = Recorded(run)
     twin = None if run.baseline is None else Recorded(run.baseline)
     return summarise_recorded(recorded, twin)
 
 
-def summarise_recorded(run: Recorded, twin: Recorded | None, twin_name: str = "undisturbed twin") -> Summary:
-    """As `summarise`, from what is already open; the twin may be any run to hold it against."""
-    verdicts = [run.run.verdict, *([] if twin is None else [twin.run.verdict])]
+def names_of(twin: Recorded | None) -> tuple[str, str]:
+    """What a twin and its run are called: that of an event window with DER has them held."""
+    window = None if twin is None else twin.run.manifest["scenario"].get("event_window")
+    return DER_HELD if window and window.get("der_response") is False else UNDISTURBED
+
+
+def twin_called(names: tuple[str, str]) -> str:
+    """What a twin is called in a sentence."""
+    return "twin with DER held" if names == DER_HELD else "undisturbed twin"
+
+
+def summarise_recorded(run: Recorded, twin: Recorded | None, twin_name: str | None = None) -> Summary:
+    """As `summarise`, from what is already open; the twin may be any run to hold it against, with a name."""
+    names = names_of(twin) if twin_name is None else UNDISTURBED
+    half = None if run.run.half_step is None else Recorded(run.run.half_step)
+    beside = {twin_name or twin_called(names): twin, "run at half the step": half}
+    verdicts = {"": run.run.verdict} | {name: one.run.verdict for name, one in beside.items() if one is not None}
     scenario = run.run.manifest["scenario"]
     return Summary(
         scenario=run.federation["scenario"],
@@ -211,11 +237,12 @@ def summarise_recorded(run: Recorded, twin: Recorded | None, twin_name: str = "u
         seed=run.federation["seed"],
         start=run.start,
         duration_s=_duration(run) / 1e9,
-        trustworthy=all(verdict.trustworthy for verdict in verdicts),
-        verdict=_verdict(verdicts, twin_name),
-        fault=next((verdict.fault for verdict in verdicts if verdict.fault), None),
-        failed_checks=tuple(check for verdict in verdicts for check in verdict.failed),
+        trustworthy=all(verdict.trustworthy for verdict in verdicts.values()),
+        verdict=_verdict(verdicts),
+        fault=next((verdict.fault for verdict in verdicts.values() if verdict.fault), None),
+        failed_checks=tuple(check for verdict in verdicts.values() for check in verdict.failed),
         has_baseline=twin is not None,
+        names=names,
         loads=tuple(_loads(run, twin)),
         voltages=tuple(_voltages(run, twin)),
         costs=tuple(_costs(run, twin)),
@@ -226,7 +253,7 @@ def summarise_recorded(run: Recorded, twin: Recorded | None, twin_name: str = "u
         calibrated=tuple(
             f"{entry['federate']}: {entry['headline']}" for entry in run.run.manifest.get("calibrated", ())
         ),
-        window=summarise_window(run),
+        window=summarise_window(run, twin, half),
         speed=_speed(run),
     )
 
@@ -273,13 +300,15 @@ def _highest(run: Recorded, times: Times, values: Floats) -> Extreme:
 # ---------------------------------------------------------------------------------------- verdict
 
 
-def _verdict(verdicts: list[Verdict], twin_name: str) -> str:
-    checks = sum(len(verdict.checks) for verdict in verdicts)
-    if all(verdict.trustworthy for verdict in verdicts):
-        return f"can be trusted: all {checks} checks passed" + (f" (the {twin_name}'s included)" * (len(verdicts) > 1))
+def _verdict(verdicts: Mapping[str, Verdict]) -> str:
+    """Of the run, called "", and of what was run beside it."""
+    checks = sum(len(verdict.checks) for verdict in verdicts.values())
+    if all(verdict.trustworthy for verdict in verdicts.values()):
+        included = " and ".join(f"the {name}'s" for name in verdicts if name)
+        return f"can be trusted: all {checks} checks passed" + (f" ({included} included)" if included else "")
     parts = [
-        f"{len(verdict.failed)} of {len(verdict.checks)} checks {which}failed"
-        for verdict, which in zip(verdicts, ("", f"of the {twin_name} "), strict=False)
+        f"{len(verdict.failed)} of {len(verdict.checks)} checks {f'of the {name} ' if name else ''}failed"
+        for name, verdict in verdicts.items()
         if not verdict.trustworthy
     ]
     return f"cannot be trusted: {', '.join(parts)}"
@@ -313,8 +342,14 @@ def _loads(run: Recorded, twin: Recorded | None) -> Iterator[Load]:
             before = other.total_power()
             values["baseline_peak_mw"] = _highest(twin, other.times, before)
             values["baseline_energy_mwh"] = measures.energy(before, _hours(twin, other.times))
-            values |= _trip(run, variable.times, power, other.times, before)
+            if not in_window_only(variable.group) and names_of(twin) == UNDISTURBED:
+                values |= _trip(run, variable.times, power, other.times, before)
         yield Load(**values)
+
+
+def in_window_only(group: str) -> bool:
+    """Whether a federate is of an event window: what it draws for some milliseconds is neither shed nor a rebound."""
+    return group == DYNAMICS or group.endswith(window_name(""))
 
 
 def _trip(run: Recorded, times: Times, power: Floats, other: Times, before: Floats) -> dict[str, Any]:
@@ -484,10 +519,18 @@ def _happened(run: Recorded, settings: Mapping[str, Any], found: list[Spell]) ->
         ended = "" if not run.run.verdict.fault else " before the run ended"
         return f"{_never(run, settings)}{ended}: nothing tripped"
     return "; ".join(
-        f"set in at {clock(run, spell.onset)}, {_what(settings, spell.affected)} "
-        + ("until " + clock(run, spell.end) if spell.end else "to the end")
+        f"set in at {clock(run, spell.onset)}, {_what(settings, spell.affected)} " + _how_long(run, spell)
         for spell in found
     )
+
+
+def _how_long(run: Recorded, spell: Spell) -> str:
+    if spell.end is None:
+        return "to the end"
+    lasting = spell.end - spell.onset
+    if lasting < timedelta(seconds=10):
+        return "for " + format_duration(round(lasting / timedelta(microseconds=1)) * 1000)
+    return "until " + clock(run, spell.end)
 
 
 def _never(run: Recorded, settings: Mapping[str, Any]) -> str:
@@ -517,7 +560,7 @@ def _what(settings: Mapping[str, Any], affected: int) -> str:
         return f"{affected} {nouns[0]} out" if len(nouns) == 1 else f"{affected} devices ({', '.join(nouns)}) out"
     named = [f"{target} {settings[target]}" for target in TARGETS if target in settings]
     change = settings.get("power")
-    effect = "out" if change is None else f"load changed by {change:+g} MW"
+    effect = EFFECTS.get(settings["kind"], "out") if change is None else f"load changed by {change:+g} MW"
     return f"{named[0]} {effect}" if named else f"{affected} affected"
 
 
@@ -527,9 +570,11 @@ def clock(run: Recorded, time: datetime) -> str:
 
 
 def clock_text(time: datetime, start: datetime, duration: timedelta) -> str:
-    """`time` as 13:40; with its day if the run of `duration` leaves the day of its `start`; seconds only if any."""
+    """`time` as 13:40; with its day if the run of `duration` leaves the day of its `start`; seconds and less only if any."""
     same_day = (start + duration - timedelta(microseconds=1)).date() == start.date()
-    text = time.strftime("%H:%M:%S" if time.second else "%H:%M")
+    text = time.strftime("%H:%M:%S" if time.second or time.microsecond else "%H:%M")
+    if time.microsecond:
+        text += f".{time.microsecond // 1000:03}".rstrip("0")
     return text if same_day and time.date() == start.date() else f"{time.day} {time:%b} {text}"
 
 
@@ -537,7 +582,7 @@ def clock_text(time: datetime, start: datetime, duration: timedelta) -> str:
 
 
 def print_summary(summary: Summary, console: Console) -> None:
-    """Print it on one screen: at most 24 lines."""
+    """Print it on one screen: at most 24 lines, and as many as an event window needs."""
     from rich.table import Table
     from rich.text import Text
 
@@ -554,13 +599,20 @@ def print_summary(summary: Summary, console: Console) -> None:
     for line in _at_most([f"{p.kind} '{p.name}': {p.text}" for p in summary.perturbations], "perturbations"):
         console.print(Text(line, "yellow"), no_wrap=True, overflow="ellipsis")
     table = Table(box=None, pad_edge=False, header_style="dim", show_header=summary.has_baseline)
-    for heading in ("", "undisturbed", "disturbed") if summary.has_baseline else ("", ""):
+    for heading in ("", *summary.names) if summary.has_baseline else ("", ""):
         table.add_column(heading, no_wrap=True, overflow="ellipsis")
     for row in figure_rows(summary):
         cells = row if summary.has_baseline else (row[0], row[2])
         table.add_row(*(Text(cell) for cell in cells))
     if table.row_count:
         console.print(table)
+    if summary.window is not None:
+        told = Table(box=None, pad_edge=False, show_header=False)
+        told.add_column(no_wrap=True, style="dim")
+        told.add_column()
+        for name, text in window_rows(summary.window):
+            told.add_row(name, Text(text))
+        console.print(told)
     for name, text in remark_rows(summary):
         console.print(Text.assemble((f"{name}  ", "dim"), text), no_wrap=True, overflow="ellipsis")
 
@@ -638,8 +690,6 @@ def remark_rows(summary: Summary) -> Iterator[tuple[str, str]]:
     def when(extreme: Extreme) -> str:
         return clock_text(extreme.time, summary.start, timedelta(seconds=summary.duration_s))
 
-    if summary.window is not None:
-        yield from window_rows(summary.window)
     for load in _by_shed(summary)[: SHOWN - 1]:
         yield "Shed", f"{load.federate} {trip_text(load, when)}"
     for messages in summary.messages:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from runs.report.chart import View
-from runs.summary import Cost, Load, Voltage, energy_text, power_text, seconds
+from runs.summary import Cost, Load, Voltage, energy_text, in_window_only, power_text, seconds
+from runs.window_results import WindowSummary
 
 EACH = 2  #: so many feeders and grids get cards of their own
 
@@ -25,10 +26,12 @@ class Card:
 def cards(view: View) -> Iterator[Card]:
     """What matters most, of what there is."""
     summary = view.summary
+    if summary.window is not None:
+        yield from _window(summary.window)
     grids = {variable.group for variable in view.run.loads}
     for loads in (
-        [x for x in summary.loads if x.federate not in grids],
-        [x for x in summary.loads if x.federate in grids],
+        [x for x in summary.loads if x.federate not in grids and not in_window_only(x.federate)],
+        [x for x in summary.loads if x.federate in grids and not in_window_only(x.federate)],
     ):
         chosen = sorted(loads, key=lambda load: -abs(load.shed_mwh or load.energy_mwh))[:EACH]
         yield from (_peak(view, load) for load in chosen)
@@ -55,6 +58,29 @@ def cards(view: View) -> Iterator[Card]:
         slowest = "" if speed.slowest is None else f"; slowest: {speed.slowest} ({speed.slowest_share:.0%})"
         note = f"{speed.simulated_s / 3600:,.4g} h in {speed.wall_s:,.3g} s{slowest}"
         yield Card("Speed", f"{speed.ratio:,.0f}", "× real time", note)
+
+
+def _window(window: WindowSummary) -> Iterator[Card]:
+    """Nadir, power of DER, who tripped, and when the voltage was back; times count from the opening."""
+    frequency = window.frequency
+    if frequency is not None:
+        note = f"{frequency.lowest_s:.3g} s after the opening; highest {frequency.highest_hz:.3f} Hz"
+        yield Card("Frequency nadir", f"{frequency.lowest_hz:.3f}", "Hz", note)
+    for feeder in window.feeders[:EACH]:
+        if feeder.der:
+            value, unit = _split(power_text(feeder.der_lost_mw))
+            note = f"at a time; {power_text(feeder.tripped_mw)} of DER that tripped"
+            yield Card(f"DER power lost, {feeder.feeder}", value, unit, note)
+            tripped = sum(feeder.tripped.values())
+            why = ", ".join(f"{count} {element}" for element, count in feeder.tripped.items())
+            note = f"of {feeder.der:,}" + (f"; {why}" if why else "")
+            yield Card(f"DER tripped, {feeder.feeder}", f"{tripped:,}", "", note)
+        back = "not" if feeder.recovered_s is None else f"{feeder.recovered_s:.3g}"
+        note = f"after the opening every node had 0.9 pu again; lowest {feeder.lowest_pu:.3f} pu"
+        if feeder.recovered_s is None:
+            note = f"every node had 0.9 pu again before the close; lowest {feeder.lowest_pu:.3f} pu"
+        unit = "" if feeder.recovered_s is None else "s"
+        yield Card(f"Voltage back, {feeder.feeder}", back, unit, note, alarm=feeder.recovered_s is None)
 
 
 def _peak(view: View, load: Load) -> Card:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,14 @@ from cosim.results import REPORT
 from cosim.simulation import Run
 from cosim.units import format_duration
 from runs.recorded import Recorded
-from runs.report import feeder_figures, grid_figures, style, window_figures
+from runs.report import feeder_figures, grid_figures, ride_through, style, window_figures
 from runs.report.cards import cards
 from runs.report.chart import Chart, View
-from runs.summary import summarise_recorded
+from runs.report.ride_through import Table
+from runs.summary import summarise_recorded, twin_called
 
 HERE = Path(__file__).parent
+WINDOW_SECTION = "Event window"
 
 
 @dataclass(frozen=True)
@@ -27,16 +29,18 @@ class Section:
 
     title: str
     charts: list[tuple[int, Chart]]
+    tables: list[Table] = field(default_factory=list)
 
 
 def write_report(run: Run, path: Path | None = None) -> Path:
-    """Write the report of `run` beside its undisturbed twin to `path`, by default into its folder.
+    """Write the report of `run` beside its twin to `path`, by default into its folder.
 
     Raises ResultsError if the run cannot be read, MachineError if the file cannot be written.
     """
     recorded = Recorded(run)
     twin = None if run.baseline is None else Recorded(run.baseline)
-    view = View(recorded, twin, summarise_recorded(recorded, twin))
+    summary = summarise_recorded(recorded, twin)
+    view = View(recorded, twin, summary, summary.names, twin_called(summary.names))
     return _write(view, view.summary.scenario, path or run.folder / REPORT)
 
 
@@ -78,6 +82,9 @@ def render(view: View, heading: str) -> str:
     verdicts = [("This run", view.run.run.verdict)]
     if view.twin is not None:
         verdicts.append((f"The {view.twin_name}", view.twin.run.verdict))
+    half = view.run.run.half_step
+    if half is not None:
+        verdicts.append(("The run at half the step", half.verdict))
     return environment.get_template("page.html").render(
         title=f"{heading} · cosim report",
         heading=heading,
@@ -114,7 +121,7 @@ def script_json(value: Any) -> Any:
 def _sections(view: View) -> list[Section]:
     """The figures that this run has, in the order in which one asks."""
     parts = {
-        "Event window": window_figures.event_window(view),
+        WINDOW_SECTION: window_figures.event_window(view),
         "Feeders": feeder_figures.feeder_loads(view),
         "Homes and devices": feeder_figures.homes(view),
         "Weather": feeder_figures.weather(view),
@@ -130,8 +137,9 @@ def _sections(view: View) -> list[Section]:
     for title, charts in parts.items():
         drawn = list(enumerate(_in_full_rows([chart for chart in charts if chart.drawn]), start=number))
         number += len(drawn)
+        tables = list(ride_through.verdicts(view)) if title == WINDOW_SECTION else []
         if drawn:
-            sections.append(Section(title, drawn))
+            sections.append(Section(title, drawn, tables))
     return sections
 
 

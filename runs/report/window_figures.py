@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from runs.recorded import Floats, Recorded
+from runs.recorded import Floats
 from runs.report import style
 from runs.report.chart import Chart, View, add_limit, plain
 from runs.report.series import compact, thin
@@ -20,6 +20,8 @@ from runs.window_results import (
     der_voltages,
     federate_of,
     first_trips,
+    frequency_text,
+    halving_text,
     in_window,
     makes_of,
     multiplier,
@@ -102,64 +104,32 @@ def _line(
 
 
 def _frequency(view: View, window: Opened) -> Chart:
-    """Of the machines, over the undisturbed twin, and without what DER no longer gave."""
+    """Of the machines, over that of the twin; of an event window with DER that is the run with DER held."""
     chart = _seconds_chart("Frequency in the event window", "frequency [Hz]")
     for run, name, colour in ((view.twin, view.names[0], style.BASELINE), (view.run, view.run_name, style.DISTURBED)):
         variable = None if run is None else run.get(DYNAMICS, "coi_frequency")
         if variable is not None and variable.times.size:
             _line(chart, window.seconds(variable), in_window(variable, window), name or "frequency", colour)
-    variable = view.run.get(DYNAMICS, "coi_frequency")
-    if variable is None or not variable.times.size:
+    found = view.summary.window
+    if found is None or found.frequency is None:
         return chart
-    found = None if view.summary.window is None else view.summary.window.frequency
-    if found is not None:
-        low = f"Lowest {found.lowest_hz:.3f} Hz at {found.lowest_s:.2f} s"
-        chart.note = f"{low}, highest {found.highest_hz:.3f} Hz at {found.highest_s:.2f} s."
-    without = _without_der(view.run, window)
-    if without is not None:
-        times, change = without
-        values = in_window(variable, window)
-        _line(chart, times, values - change, "had DER kept their power (estimate)", style.SERIES[1])
+    own, held = found.frequency, found.frequency_der_held
+    chart.note = f"{_upper(frequency_text(own))}."
+    if held is not None:
+        lost = sum(feeder.tripped_mw for feeder in found.feeders)
+        most = sum(feeder.der_lost_mw for feeder in found.feeders)
+        chart.note = (
+            f"DER respond: {frequency_text(own)}; they gave up to {most:.3g} MW less, {lost:.3g} MW of it tripped. "
+            f"DER held, a run of its own in which they keep giving what they gave at the opening: "
+            f"{frequency_text(held)}."
+        )
+    elif found.der_respond:
+        chart.note += " What it would be with DER held is not known, as the twin was not run."
     return chart
 
 
-def _without_der(run: Recorded, window: Opened) -> tuple[Floats, Floats] | None:
-    """(time,) [s] and the change of frequency [Hz] that the DER's missing power made, by the light model.
-
-    One mass with the ratings that the generators gave at the opening: H 4 s, droop 5 %, damping 1.
-    """
-    from solvers.frequency_response import FrequencyResponse, Machines, typical_governors
-
-    generation = run.get(DYNAMICS, "generation")
-    missing = _missing(run, window)
-    if generation is None or missing is None or not np.ptp(missing):
-        return None
-    first = np.asarray(generation.array[0]).real
-    first = first[first > 0]
-    full = np.ones(first.size)
-    machines = Machines(first / 0.8, 4.0 * full, 0.0 * full, 0.2 * full)
-    governors = typical_governors(first.size, 0.05)
-    response = FrequencyResponse(machines, governors, 0.8 * full, nominal=60.0, load_damping=float(first.sum()))
-    times = window.seconds(generation)
-    change = np.zeros(times.size)
-    for k in range(1, times.size):
-        response.advance(float(times[k] - times[k - 1]), float(missing[k - 1] - missing[0]))
-        change[k] = response.frequency - 60.0
-    return times, change
-
-
-def _missing(run: Recorded, window: Opened) -> Floats | None:
-    """(time,) power [MW] of all DER that was there at the opening and is not, at the times of the dynamics."""
-    generation = run.get(DYNAMICS, "generation")
-    total: Floats | None = None
-    for federate in window.feeders.values():
-        power = run.get(federate, "der_power")
-        if power is None or generation is None:
-            continue
-        at = np.searchsorted(power.times, generation.times)
-        values = power.values.real[at] * multiplier(run, federate)
-        total = values[0] - values if total is None else total + values[0] - values
-    return total
+def _upper(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}"
 
 
 def _voltage(view: View, window: Opened) -> Chart:
@@ -199,7 +169,10 @@ def _lost(view: View, window: Opened, feeder: str, federate: str) -> Iterator[Ch
     _stack(of_der, times, values, causes, [k for k, cause in enumerate(causes) if cause not in OF_LOADS])
     if found is not None and found.der:
         text = der_text(found)
-        of_der.note = f"{many}{text[0].upper()}{text[1:]}."
+        of_der.note = f"{many}{_upper(text)}."
+    halving = None if view.summary.window is None else view.summary.window.halving
+    if halving is not None:
+        of_der.note += f" A step of {halving_text(halving)}."
     yield of_der
     of_loads = _seconds_chart(f"Loads of {feeder}: what they did not get, and what stalled motors drew", "power [MW]")
     rows = [k for k, cause in enumerate(causes) if cause in OF_LOADS]
@@ -378,7 +351,7 @@ def _other_settings(view: View, feeder: str) -> Chart:
         marker={"color": [style.DISTURBED if names[k] == "as it was" else style.BASELINE for k in order]},
         hoverinfo="skip",
     )
-    chart.layout["xaxis"] = {"title": {"text": f"DER of the {tripped} that tripped"}, "rangemode": "tozero"}
+    chart.layout["xaxis"] = {"title": {"text": f"DER of {found.der} that would have tripped"}, "rangemode": "tozero"}
     chart.layout["yaxis"] = {"automargin": True}
     chart.note = (
         "Each replayed, with all settings of one make, under the voltages and the frequency that were recorded; "
