@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from pydantic import Field
 from cosim.contract import Array, Context, Exchange, Federate, Port, Time
 from cosim.event_window import WindowTimes
 from cosim.settings import Settings
-from cosim.units import written
+from cosim.units import quantity, written
 
 Complexes = NDArray[np.complex128]
 PHASES = ("A", "B", "C")
@@ -28,7 +29,8 @@ class EventWindow(Federate):
 
     The dynamics hold a feeder as the admittance that it had a step before, and say what it draws so (grid_power). What
     it then draws at that voltage comes a step later (feeder_load). The difference is the mismatch: it is large for a
-    step at a fault. Its mean over the window is judged, with the energy that follows from it.
+    step at a fault. Its mean over the window, as a share of what the feeders drew, is judged; the energy that follows
+    from it is recorded.
     """
 
     class Config(Settings):
@@ -46,8 +48,8 @@ class EventWindow(Federate):
         """Whether there are dynamics of the grid in the window."""
         sun: bool = False
         """Whether the sun decides what sources of DER can give."""
-        mean_mismatch: float = Field(default=2.0, gt=0)
-        """Largest mean over the window of the mismatch at the boundary [MVA]."""
+        mean_mismatch: Annotated[float, quantity("1"), Field(gt=0, le=1)] = 0.02
+        """Largest mean over the window of the mismatch at the boundary, of the feeders' mean apparent power [1]."""
         nominal_frequency: float = Field(default=60.0, gt=0)
         """Nominal frequency [Hz]."""
 
@@ -60,7 +62,9 @@ class EventWindow(Federate):
         self._head: Complexes = np.ones(places, dtype=complex)  #: [pu] given last, without what is imposed
         self._given: tuple[Time, Complexes] | None = None  #: the last time in the window, grid_power then [MVA]
         self._inside = False
-        self._mean = 0.0  #: [MVA]
+        self._mismatch = np.zeros(places)  #: [MVA ns] integral of the mismatch
+        self._apparent = np.zeros(places)  #: [MVA ns] integral of the apparent power that feeders drew
+        self._elapsed = 0  #: [ns] accounted for
         self._energy = np.zeros(2)  #: [MWh] as the dynamics have it, as the feeders have it
 
     def ports(self) -> Sequence[Port]:
@@ -84,14 +88,14 @@ class EventWindow(Federate):
             ]
         if config.dynamics:
             each = {**bus, "phase": PHASES}
-            what = "mean mismatch of the boundary so far, of the whole window"
+            what = "mean mismatch of the boundary up to now, of the feeders' mean apparent power"
             ports += [
                 Port("voltage", "pu", "in", "bus voltage in the window", bus, initial=1.0, is_complex=True),
                 Port("grid_frequency", "Hz", "in", "frequency in the window", bus, initial=config.nominal_frequency),
                 Port("grid_power", "MVA", "in", "what feeders draw in the dynamics", bus, 0.0, is_complex=True),
                 Port("feeder_load", "MVA", "in", "what feeders drew", each, initial=0.0, is_complex=True),
                 Port("mismatch", "MVA", "out", "mismatch of feeders and dynamics a step before", bus),
-                Port("mean_mismatch", "MVA", "out", what, limit=config.mean_mismatch),
+                Port("mean_mismatch", "%", "out", what, limit=100.0 * config.mean_mismatch),
                 Port("grid_energy", "MWh", "out", "energy drawn by feeders in the window, as in the dynamics"),
                 Port("feeder_energy", "MWh", "out", "energy drawn by feeders in the window, as they have it"),
             ]
@@ -137,15 +141,25 @@ class EventWindow(Federate):
             before, power = self._given
             length = time - before
             mismatch = np.abs(power - drawn)
-            self._mean += float(mismatch.max(initial=0.0)) * length / self.config.times.duration
+            self._mismatch += mismatch * length
+            self._apparent += np.abs(drawn) * length
+            self._elapsed += length
             self._energy += np.array([power.real.sum(), drawn.real.sum()]) * length / HOUR
             self._given = None
         return {
             "mismatch": mismatch,
-            "mean_mismatch": np.asarray(self._mean),
+            "mean_mismatch": np.asarray(100.0 * self._mean_mismatch()),
             "grid_energy": np.asarray(self._energy[0]),
             "feeder_energy": np.asarray(self._energy[1]),
         }
+
+    def _mean_mismatch(self) -> float:
+        """Of the worst bus: the mismatch up to now, as its mean over the whole window, over the mean apparent power."""
+        if not self._apparent.any():
+            return 0.0
+        mean = self._mismatch / self.config.times.duration
+        share = np.divide(mean * self._elapsed, self._apparent, out=np.zeros_like(mean), where=self._apparent > 0.0)
+        return float(share.max())
 
 
 def _unit(phasor: Complexes) -> Complexes:

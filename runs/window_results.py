@@ -1,13 +1,13 @@
 """What an event window did: frequency, voltage, power lost by cause, who tripped, and which settings would have held.
 
-All from what was recorded; times count from the window's opening.
+All from what was recorded; times count from the window's opening. Beside a run may stand its twin, in which DER were
+held, and the same at half the window's step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 DYNAMICS, WINDOW = "dynamics", "window"
 RECOVERED_VOLTAGE = 0.9  #: [pu] the lower end of normal operation, IEEE 1547-2018, 6.4.2
-REPLAY_STEP = 0.01  #: [s] of replaying DER with other settings
+HALVING_LIMIT = 0.01  #: share by which half the step may change lost power before a smaller step is advised
 RECOVERED_FREQUENCY = 0.1  #: [Hz] around what it is when the window closes
 
 OF_LOADS = ("ac_stall", "ac_thermal_trip", "load_trip")  #: the causes that take power from loads
@@ -82,7 +82,7 @@ class FollowedFeeder(Settings):
     out_at_end: int = 0
     """DER that are out of service at the end of the run."""
     would_trip: dict[str, int] = Field(default={})
-    """How many DER would have tripped under the same voltages and frequencies, had all the settings of a make."""
+    """How many DER would have tripped under the recorded voltages and frequency, had all the settings of a make."""
 
     @property
     def best_make(self) -> str | None:
@@ -90,6 +90,36 @@ class FollowedFeeder(Settings):
         return (
             min(self.would_trip, key=lambda make: (self.would_trip[make], make != "III")) if self.would_trip else None
         )
+
+
+class Change(Settings):
+    """What half the step changes of a figure."""
+
+    figure: str
+    full: float
+    """With the step of the run."""
+    half: float
+
+    @property
+    def share(self) -> float:
+        """Of the figure [1]."""
+        return (self.half - self.full) / self.full if self.full else 0.0
+
+
+class Halving(Settings):
+    """A run beside the same at half the window's step."""
+
+    step_ms: float
+    """The half."""
+    power: tuple[Change, ...]
+    """The most power of DER lost at a time [MW], that of the tripped ones, and of each element that tripped them; of
+    all feeders."""
+    nadir_hz: Change | None = None
+
+    @property
+    def largest(self) -> float:
+        """The largest change of a power [1]."""
+        return max((abs(change.share) for change in self.power), default=0.0)
 
 
 class WindowSummary(Settings):
@@ -100,8 +130,15 @@ class WindowSummary(Settings):
     duration_s: float
     step_ms: float
     frequency: Frequency | None = None
+    frequency_der_held: Frequency | None = None
+    """Of the twin: the same disturbances, and DER that keep giving what they gave at the opening."""
+    der_respond: bool = False
+    """Whether it has DER that respond."""
+    halving: Halving | None = None
+    """What half the step changes, if that was run too."""
     feeders: tuple[FollowedFeeder, ...] = ()
-    mean_mismatch_mva: float | None = None
+    mean_mismatch_percent: float | None = None
+    """Of the boundary, of the apparent power that the feeders drew."""
     energy_error_mwh: float | None = None
     """Energy that feeders drew beyond what the dynamics gave them."""
 
@@ -139,11 +176,19 @@ def opened(run: Recorded) -> Opened | None:
     return Opened(times.at, times.at + times.duration, times.step, feeders)
 
 
-def summarise_window(run: Recorded) -> WindowSummary | None:
-    """The figures of the run's event window; None if it has none."""
+def der_are_held(run: Recorded) -> bool:
+    """Whether the DER of a run's event window do not respond."""
+    window = run.run.manifest["scenario"].get("event_window") or {}
+    return window.get("der_response") is False
+
+
+def summarise_window(run: Recorded, twin: Recorded | None = None, half: Recorded | None = None) -> WindowSummary | None:
+    """The figures of the run's event window, beside those of its twin and at half the step; None if it has none."""
     window = opened(run)
     if window is None:
         return None
+    feeders = tuple(_feeders(run, window))
+    held = twin is not None and der_are_held(twin) and not der_are_held(run)
     mean, energies = (
         run.get(WINDOW, "mean_mismatch"),
         [run.get(WINDOW, f"{side}_energy") for side in ("feeder", "grid")],
@@ -154,8 +199,11 @@ def summarise_window(run: Recorded) -> WindowSummary | None:
         duration_s=(window.end - window.at) / 1e9,
         step_ms=window.step / 1e6,
         frequency=_frequency(run, window),
-        feeders=tuple(_feeders(run, window)),
-        mean_mismatch_mva=None if mean is None else float(mean.values.real[-1]),
+        frequency_der_held=_frequency(twin, window) if twin is not None and held else None,
+        der_respond=not der_are_held(run) and any(feeder.der for feeder in feeders),
+        halving=None if half is None else _halving(run, half, window, feeders),
+        feeders=feeders,
+        mean_mismatch_percent=None if mean is None else float(mean.values.real[-1]),
         energy_error_mwh=None if drawn is None or given is None else drawn - given,
     )
 
@@ -171,6 +219,8 @@ def _frequency(run: Recorded, window: Opened) -> Frequency | None:
     if variable is None or not variable.times.size:
         return None
     values, times = in_window(variable, window), window.seconds(variable)
+    if not values.size:
+        return None
     low, high = int(values.argmin()), int(values.argmax())
     steepest = None
     if rate is not None:
@@ -237,6 +287,40 @@ def _lost(run: Recorded, window: Opened, federate: str, share: float) -> Iterato
             )
 
 
+def _halving(run: Recorded, half: Recorded, window: Opened, feeders: Sequence[FollowedFeeder]) -> Halving | None:
+    """Nothing where the run at half the step ended early."""
+    if half.reached < window.end:
+        return None
+    fine = Opened(window.at, window.end, window.step // 2, window.feeders)
+    figures = _lost_powers(feeders), _lost_powers(tuple(_feeders(half, fine)))
+    nadirs = _frequency(run, window), _frequency(half, fine)
+    names = [name for name in {**figures[0], **figures[1]} if any(found.get(name) for found in figures)]
+    return Halving(
+        step_ms=fine.step / 1e6,
+        power=tuple(
+            Change(figure=name, full=figures[0].get(name, 0.0), half=figures[1].get(name, 0.0)) for name in names
+        ),
+        nadir_hz=None
+        if nadirs[0] is None or nadirs[1] is None
+        else Change(figure="nadir", full=nadirs[0].lowest_hz, half=nadirs[1].lowest_hz),
+    )
+
+
+def _lost_powers(feeders: Sequence[FollowedFeeder]) -> dict[str, float]:
+    """What `Halving` compares [MW]."""
+    from solvers.der_fleet import ELEMENTS
+
+    found = {
+        "lost by DER": sum(feeder.der_lost_mw for feeder in feeders),
+        "tripped": sum(feeder.tripped_mw for feeder in feeders),
+    }
+    for feeder in feeders:
+        for entry in feeder.lost:
+            if entry.cause in ELEMENTS:
+                found[entry.cause] = found.get(entry.cause, 0.0) + entry.most_mw
+    return found
+
+
 def _der_power(run: Recorded, window: Opened, federate: str, share: float) -> dict[str, Any]:
     """The most power [MW] that all DER did not give, and that those did not that tripped since the opening."""
     power = run.get(federate, "lost_power")
@@ -291,71 +375,96 @@ def makes_of(run: Recorded, name: str) -> Sequence[str]:
     return federate_of(run, name).makes
 
 
-def der_voltages(run: Recorded, window: Opened, federate: str) -> Floats | None:
-    """(time, der, 3) in the window [pu]; a DER with one phase has it three times."""
+def der_voltages(run: Recorded, window: Opened, federate: str, chosen: NDArray[np.intp] | None = None) -> Floats | None:
+    """(time, der, 3) in the window [pu], of all DER or the `chosen`; one with one phase has it three times."""
     single = run.get(federate, "v_pu")
     names = ("v_pu",) * 3 if single is not None else ("va_pu", "vb_pu", "vc_pu")
     found = [run.get(federate, name) for name in names]
     if any(variable is None for variable in found):
         return None
-    return np.stack([in_window(variable, window) for variable in found if variable is not None], axis=2)
+    of = slice(None) if chosen is None else chosen
+    return np.stack([in_window(variable, window)[:, of] for variable in found if variable is not None], axis=2)
 
 
 def would_trip(run: Recorded, window: Opened, federate: str) -> dict[str, int]:
     """How many DER would have tripped with each make's settings under the recorded voltages and frequency.
 
-    The voltages are those that were, whatever the others do: a first answer, to be checked with a run. Only DER that
-    tripped are replayed, and none where none did.
+    All that were in service at the opening are replayed, one for all at a place. The voltages are those that were,
+    whatever the others do, and angles do not jump: a first answer, to be checked with a run. None are where no DER
+    tripped.
     """
     from solvers.der_fleet import DerFleet
     from solvers.der_fleet.mixture import MAKES, mixed_settings
 
-    voltage, frequency = der_voltages(run, window, federate), run.get(federate, "f_hz")
-    tripped_by = run.get(federate, "tripped_by")
-    if voltage is None or frequency is None or tripped_by is None:
+    frequency, tripped_by = run.get(federate, "f_hz"), run.get(federate, "tripped_by")
+    if frequency is None or tripped_by is None:
         return {}
-    concerned = np.flatnonzero(first_trips(in_window(tripped_by, window).astype(int)))
-    if not concerned.size:
+    codes = in_window(tripped_by, window).astype(int)
+    if not first_trips(codes).any():
         return {}
-    hertz, count = in_window(frequency, window), concerned.size
-    makes = [make for make in MAKES for _ in range(count)]
-    fleet, full = DerFleet(mixed_settings(makes, {"three_phase": False})), np.ones(len(makes))
+    plan = federate_of(run, federate).plan
+    served = np.flatnonzero(codes[0] == 0)
+    _, first, counts = np.unique(plan.der_port[served], axis=0, return_index=True, return_counts=True)
+    chosen = served[first]  # one DER at each place
+    voltage = der_voltages(run, window, federate, chosen)
+    if voltage is None:
+        return {}
+    places, hertz, seconds = chosen.size, in_window(frequency, window), window.seconds(frequency)
+    makes = [make for make in MAKES for _ in range(places)]
+    three_phase = np.tile(plan.three_phase[chosen], len(MAKES))
+    fleet, full = DerFleet(mixed_settings(makes, {"three_phase": three_phase})), np.ones(len(makes))
     out = np.zeros(len(makes), bool)
-    seconds = window.seconds(frequency)
-    rows = np.arange(0, seconds.size, max(1, round(REPLAY_STEP * 1e9 / window.step)))
-    for k, following in pairwise(rows.tolist()):
-        at_each = np.tile(voltage[k, concerned], (len(MAKES), 1))
-        out |= fleet.step(float(seconds[following] - seconds[k]), at_each, None, hertz[k] * full, full).tripped
-    return dict(zip(MAKES, out.reshape(len(MAKES), count).sum(axis=1).tolist(), strict=True))
+    for k, length in enumerate(np.diff(seconds).tolist()):
+        out |= fleet.step(length, np.tile(voltage[k], (len(MAKES), 1)), None, hertz[k] * full, full).tripped
+    found = out.reshape(len(MAKES), places) @ counts
+    return dict(zip(MAKES, found.tolist(), strict=True))
 
 
 def window_rows(window: WindowSummary) -> Iterator[tuple[str, str]]:
     """The figures as a name and a line each."""
-    found = window.frequency
-    if found is not None:
-        nadir = f"nadir {found.lowest_hz:.3f} Hz {found.lowest_s:.3g} s after the opening"
-        text = f"{nadir}, highest {found.highest_hz:.3f} Hz"
-        if found.settled_s is not None:
-            text += f"; within {RECOVERED_FREQUENCY:g} Hz of its last value from {found.settled_s:.3g} s on"
-        yield "Frequency", text
+    if window.frequency is not None:
+        yield "Frequency", frequency_text(window.frequency)
+        if window.frequency_der_held is not None:
+            yield "DER held", f"{frequency_text(window.frequency_der_held)} (the twin)"
+        elif window.der_respond:
+            yield "DER held", NO_TWIN
     for feeder in window.feeders:
-        text = f"{feeder.feeder} {feeder.lowest_pu:.3f} to {feeder.highest_pu:.3f} pu; "
-        held = (
-            "not back above 0.9 pu"
-            if feeder.recovered_s is None
-            else f"above 0.9 pu from {feeder.recovered_s:.3g} s on"
-        )
-        yield "Voltage", text + held
+        back = "not back above" if feeder.recovered_s is None else f"from {feeder.recovered_s:.3g} s on above"
+        yield "Voltage", f"{feeder.feeder} {feeder.lowest_pu:.3f} to {feeder.highest_pu:.3f} pu, {back} 0.9 pu"
         lost = sorted(feeder.lost, key=lambda entry: -entry.most_mw)
         words = [f"{entry.cause.replace('_', ' ')} {entry.most_mw:.3g} MW" for entry in lost[:4]]
         if words:
             yield "Lost", f"{feeder.feeder}, at most: {', '.join(words)}"
         if feeder.der:
-            yield "DER", der_text(feeder)
+            yield "DER", f"{trip_words(feeder)}, {feeder.tripped_mw:.3g} MW at most"
+        if feeder.would_trip:
+            yield "Replayed", replay_text(feeder)
+    if window.halving is not None:
+        yield "Half step", halving_text(window.halving)
 
 
-def der_text(feeder: FollowedFeeder) -> str:
-    """Who tripped, why, and which settings would have held, in a sentence."""
+#: Why there is no frequency with DER held.
+NO_TWIN = "not known, as the twin was not run (--no-baseline)"
+
+
+def frequency_text(found: Frequency) -> str:
+    """Nadir, highest and when it settled."""
+    text = f"nadir {found.lowest_hz:.3f} Hz at {found.lowest_s:.3g} s, highest {found.highest_hz:.3f}"
+    settled = "" if found.settled_s is None else f", settled from {found.settled_s:.3g} s on"
+    return f"{text}, {found.at_close_hz:.3f} at the close{settled}"
+
+
+def halving_text(halving: Halving) -> str:
+    """What half the step changes."""
+    parts = [f"{change.figure} by {100.0 * change.share:+.2g} %" for change in halving.power]
+    if halving.nadir_hz is not None:
+        parts.append(f"nadir by {1e3 * (halving.nadir_hz.half - halving.nadir_hz.full):+.2g} mHz")
+    text = f"{halving.step_ms:g} ms changes {', '.join(parts)}"
+    return text if halving.largest < HALVING_LIMIT else f"{text}: choose a smaller step"
+
+
+def trip_words(feeder: FollowedFeeder) -> str:
+    """Who tripped, and why."""
     total = sum(feeder.tripped.values())
     if not total:
         return f"none of the {feeder.der} of {feeder.feeder} tripped in the window"
@@ -363,8 +472,23 @@ def der_text(feeder: FollowedFeeder) -> str:
     by_make = ", ".join(
         f"{count} of {feeder.makes[make]} {make}" for make, count in feeder.tripped_by_make.items() if count
     )
-    text = f"{total} of {feeder.der} of {feeder.feeder} tripped ({why}; {by_make})"
+    return f"{total} of {feeder.der} of {feeder.feeder} tripped ({why}; {by_make})"
+
+
+def replay_text(feeder: FollowedFeeder) -> str:
+    """Which settings would have held, and what that is worth."""
     best = feeder.best_make
-    if best is not None:
-        text += f"; with settings {best} {feeder.would_trip[best]} of them would have"
-    return text
+    most = max(feeder.would_trip, key=lambda make: feeder.would_trip[make])
+    text = f"under these voltages {feeder.would_trip.get(best or '', 0)} would have tripped had all settings {best}"
+    return text + (f", {feeder.would_trip[most]} with {most}" if most != best else "")
+
+
+def der_text(feeder: FollowedFeeder) -> str:
+    """Who tripped, why, and which settings would have held, in a sentence or two."""
+    text = trip_words(feeder)
+    if not feeder.would_trip:
+        return text
+    return (
+        f"{text}. Replayed under the recorded voltages and frequency, which other settings would change, "
+        f"{replay_text(feeder).removeprefix('under these voltages ')}; a run with them tells"
+    )

@@ -60,9 +60,9 @@ def test_dynamics_without_a_generator(run_to_end: Callable) -> None:
 
 
 def test_a_mismatch_beyond_its_tolerance(run_to_end: Callable) -> None:
-    """A fault at the feeders' bus leaves a mismatch of a step; a tolerance of 1 kVA does not bear it."""
+    """A fault at the feeders' bus leaves a mismatch of a step; a tolerance of 1 kVA of 100 MVA does not bear it."""
     fault = [{"kind": "BusFault", "bus": 15, "time": "100 ms", "lasting": "100 ms"}]
-    end = run_to_end(mapping({"kind": "frequency_response"}, fault, mean_mismatch=0.001), baseline=False)
+    end = run_to_end(mapping({"kind": "frequency_response"}, fault, mean_mismatch="0.001 %"), baseline=False)
     assert not end.run.trustworthy
     assert end.fault == ""
     failed = next(check for check in end.run.verdict.failed if check.name == "mean mismatch of window")
