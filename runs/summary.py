@@ -570,7 +570,7 @@ def clock(run: Recorded, time: datetime) -> str:
 
 
 def clock_text(time: datetime, start: datetime, duration: timedelta) -> str:
-    """`time` as 13:40; with its day if the run of `duration` leaves the day of its `start`; seconds and less only if any."""
+    """`time` as 13:40; with its day if the run of `duration` leaves the day of its `start`; seconds only if any."""
     same_day = (start + duration - timedelta(microseconds=1)).date() == start.date()
     text = time.strftime("%H:%M:%S" if time.second or time.microsecond else "%H:%M")
     if time.microsecond:
