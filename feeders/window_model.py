@@ -28,7 +28,7 @@ from feeders.reduced_feeder import Port, Service, reduce_feeder
 from solvers.air_conditioner_stall import AirConditioners, StallParameters
 from solvers.der_fleet import ELEMENTS, DerFleet, FleetOutput, FleetSettings, Mode
 from solvers.der_fleet.mixture import largest_remainders
-from solvers.feeder_voltage import POWER_BREAK, PortDemand, PortVoltages, Solution
+from solvers.feeder_voltage import INJECTION_BREAK, POWER_BREAK, PortDemand, PortVoltages, Solution
 from solvers.window_loads import NOMINAL_FREQUENCY, StaticLoads
 
 Floats = NDArray[np.float64]
@@ -390,7 +390,8 @@ class WindowFeeder:
             return None  # no more than the rating is given
         mean = size[self.plan.der_port].mean(axis=1)
         wanted, most = np.abs(given), self._current_limit * self.rating
-        over = wanted > most * mean
+        # below the break all current falls with the voltage: one that is within its limit there stays within it
+        over = wanted > most * np.maximum(mean, INJECTION_BREAK)
         share = np.zeros(len(wanted))
         np.divide(most, wanted, out=share, where=over)
         return share
@@ -408,7 +409,8 @@ class WindowFeeder:
         share = self._beyond(given, size) if len(given) else None
         if share is not None:
             mean = size[plan.der_port].mean(axis=1)
-            given = np.where(share > 0.0, given * share * mean, given)
+            falls = np.minimum(mean / INJECTION_BREAK, 1.0)
+            given = np.where(share > 0.0, given * share * mean * falls, given * falls**2)
         der = np.divide(given, self.rating, out=np.zeros_like(given), where=self.rating > 0.0)
         generation = float(given.real.sum())
         lost, count = self._lost(drive, der.real)

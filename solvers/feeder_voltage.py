@@ -28,7 +28,7 @@ Complexes = NDArray[np.complex128]
 #: [pu] below which constant power and constant current become constant impedance, as PSS/E's PQBRAK (0.7 by default)
 POWER_BREAK = 0.7
 #: [pu] the same for `PortDemand.injection` and `.limited`: without a voltage to follow, an inverter gives no current
-_INJECTION_BREAK = 0.2
+INJECTION_BREAK = 0.2
 _SLOW = 0.7  #: of the error that an iteration leaves, above which it is worth a Jacobian matrix
 _MOST_ITERATIONS = 60
 
@@ -72,7 +72,7 @@ class PortDemand:
         """(ports,) current [MVA] that the devices put in at `voltage` (ports,) [pu]."""
         size = np.abs(voltage)
         at_least = np.maximum(size, self.power_break)
-        inverter = np.maximum(size, _INJECTION_BREAK)
+        inverter = np.maximum(size, INJECTION_BREAK)
         factor = self.injection / (inverter * inverter)
         factor += self.limited / inverter
         factor -= self.power / (at_least * at_least)
@@ -89,8 +89,8 @@ class PortDemand:
         for power, sign, floor, order in (
             (self.power, -1.0, self.power_break, 2),
             (self.current, -1.0, self.power_break, 1),
-            (self.injection, 1.0, _INJECTION_BREAK, 2),
-            (self.limited, 1.0, _INJECTION_BREAK, 1),
+            (self.injection, 1.0, INJECTION_BREAK, 2),
+            (self.limited, 1.0, INJECTION_BREAK, 1),
         ):
             above = size > floor
             slope = sign * np.conj(power) / np.maximum(size, floor) ** order
