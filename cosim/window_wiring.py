@@ -28,6 +28,9 @@ PLACE: Location = ("event_window",)
 #: What of a device class of the day's feeder the feeder of the window says whether it may run.
 _RETURNED = {"hvac_in_service": "thermostat"}
 
+#: Of the device classes of the day's feeder, those that can trip in the window, and the input that makes them.
+_TRIPPED_IN_WINDOW = {"thermostat": "hvac_available", "home": "home_available"}
+
 
 def window_name(feeder: str) -> str:
     """The name of the federate that stands for a feeder in the window."""
@@ -86,6 +89,13 @@ def check_window(scenario: Scenario, faults: list[Fault]) -> None:
             what = "the window" if whole == "steps" else "the day's step"
             problem = f"{what} must be a whole number of the window's steps, {format_duration(window.step)}."
             faults.append(Fault(scenario.place((*PLACE, name)), problem, "Change one of them."))
+    for number, model in enumerate(window.disturbances):
+        able = ("spot_load", *_TRIPPED_IN_WINDOW)
+        for position, device in enumerate(model.settings.get("devices", ())):
+            if device not in able:
+                place = scenario.place((*PLACE, "disturbances", number, "devices", position))
+                problem = f"'{device}' cannot trip in the window, in which homes are held at their power."
+                faults.append(Fault(place, problem, f"Name {' or '.join(able)}, or let it trip in `perturbations`."))
     known = {feeder.name for feeder in scenario.feeders} | {f.name for _, f in scenario.single_feeders()}
     seen: set[str] = set()
     for position, entry in enumerate(window.feeders):
@@ -245,6 +255,7 @@ def shared_device_links(scenario: Scenario, parts: Mapping[str, Part], source: P
         text = f"{source.federate}.{source.port}[{label}]"
         destination = f"{federate}.{port}[{label}]"
         wishes.append(_wish(text, destination, ("perturbations",), gain=0.5 if half else 1.0))
-    if "home" in labels and own.port("home_available", "in") is not None:
-        wishes.append(_wish(f"{source.federate}.{source.port}[home]", f"{own.name}.home_available", ("perturbations",)))
+    for label, port in _TRIPPED_IN_WINDOW.items():
+        if label in labels and own.port(port, "in") is not None:
+            wishes.append(_wish(f"{source.federate}.{source.port}[{label}]", f"{own.name}.{port}", ("perturbations",)))
     return wishes

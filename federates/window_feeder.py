@@ -345,6 +345,7 @@ class WindowFeeder(Federate):
             Port("hvac_power", "kW", "in", "of it, cooling", homes, initial=0.0),
             Port("pv_power", "kW", "in", "power that rooftop PV can give", homes, initial=0.0),
             Port("home_available", "1", "in", "share of a home that is connected", homes, initial=1.0),
+            Port("hvac_available", "1", "in", "air conditioner may run (1) or not (0)", homes, initial=1.0),
             Port("hvac_in_service", "1", "out", "share of the air conditioner neither stalled nor off", homes),
             Port("pv_in_service", "1", "out", "rooftop PV in service", homes),
         ]
@@ -472,6 +473,7 @@ class WindowFeeder(Federate):
             home_power=(power - cooling) * self._home_reactive,
             home_cooling=cooling,
             home_available=np.asarray(values["home_available"]).real if plan.homes else none,
+            cooling_available=np.asarray(values["hvac_available"]).real if plan.homes else none,
             available=available,
         )
 

@@ -182,6 +182,7 @@ class Drive:
     home_cooling: Floats  #: (homes,) active power of the air conditioner [MW]
     home_available: Floats  #: (homes,) [1] connected
     available: Floats  #: (der,) what the source can give [pu of rating]
+    cooling_available: Floats | float = 1.0  #: (homes,) [1] air conditioners that may run
 
 
 @dataclass(frozen=True)
@@ -359,7 +360,7 @@ class WindowFeeder:
         return self.plan.load_power.real * (drive.load_scale * drive.load_available * drive.spot_cooling_share)
 
     def _home_cooling(self, drive: Drive) -> Floats:
-        return drive.home_cooling * drive.home_available
+        return drive.home_cooling * drive.home_available * drive.cooling_available
 
     def _demand(
         self, static: PortDemand, drive: Drive, given: Complexes, voltage: Complexes
@@ -456,7 +457,8 @@ class WindowFeeder:
             count += np.bincount(cause[concerned], minlength=len(CAUSES))
         plan = self.plan
         tripped = plan.load_power.real * drive.load_scale * (1.0 - drive.load_available)
-        cut_off = np.concatenate([tripped, (drive.home_power.real + drive.home_cooling) * (1.0 - drive.home_available)])
+        homes = drive.home_power.real * (1.0 - drive.home_available) + drive.home_cooling - self._home_cooling(drive)
+        cut_off = np.concatenate([tripped, homes])
         for name, power in (
             ("ac_stall", self._cooling(drive, "stalled_share")),
             ("ac_thermal_trip", self._cooling(drive, "tripped_share")),

@@ -102,8 +102,8 @@ class Change(Settings):
 
     @property
     def share(self) -> float:
-        """Of the figure [1]."""
-        return (self.half - self.full) / self.full if self.full else 0.0
+        """Of the larger of the two if there was none before, else of the figure [1]."""
+        return (self.half - self.full) / (self.full or self.half or 1.0)
 
 
 class Halving(Settings):

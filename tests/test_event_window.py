@@ -15,11 +15,12 @@ from cosim.federation import Federation
 from cosim.scenario import Scenario, from_mapping
 from cosim.wiring import wire
 from feeders.window_model import CAUSES
+from runs.summary import summarise
 from solvers.der_fleet import ELEMENTS, Mode
 
 MULTIPLIER, BUS = 40, "15"
 DAY = {"kind": "opendss_feeder", "regulators": "automatic"}
-MINUTE, MS = 60 * 10**9, 10**6
+MINUTE, S, MS = 60 * 10**9, 10**9, 10**6
 OPENS, LASTS, STEP = 5 * MINUTE, 1000 * MS, 5 * MS
 UV2 = ELEMENTS.index("UV2") + 1
 
@@ -197,8 +198,11 @@ def test_what_tripped_stays_out_until_it_may_enter_service(run: Any) -> None:
 
 
 def test_two_runs_are_bit_identical(run: Any, tmp_path: Path) -> None:
-    again = cosim.run(from_mapping(mapping()), out=tmp_path / "again", baseline=False)
+    """And what runs beside one changes nothing."""
+    again = cosim.run(from_mapping(mapping()), out=tmp_path / "again")
     assert again.manifest["digest"] == run.manifest["digest"]
+    assert again.baseline is not None
+    assert again.baseline.manifest["digest"] != run.manifest["digest"]
 
 
 def test_the_twin_has_the_window_without_its_disturbances() -> None:
@@ -266,6 +270,47 @@ def test_a_step_half_as_long(beside: Any) -> None:
     assert federation.step == STEP // 2
     halved = since_start(beside.half_step, "dynamics")
     np.testing.assert_array_equal(halved, np.arange(OPENS, OPENS + LASTS, STEP // 2))
+
+
+def test_half_the_step_changes_lost_power_by_less_than_a_percent(beside: Any) -> None:
+    """The largest loss, that of the tripped DER and of each element, where timers along the feeder decide."""
+    window = summarise(beside).window
+    assert window is not None
+    assert window.halving is not None
+    assert {change.figure for change in window.halving.power} == {"lost by DER", "tripped", "UV2"}
+    for change in window.halving.power:
+        assert change.full > 0.1, change.figure
+        assert abs(change.half / change.full - 1.0) < 0.01, change.figure
+    tripped = next(change for change in window.halving.power if change.figure == "tripped")
+    out = group(beside.half_step, "oak_window")
+    times = since_start(beside.half_step, "oak_window")
+    at_close = out.lost_power.values[np.searchsorted(times, OPENS + LASTS), CAUSES.index("UV2")] * MULTIPLIER
+    assert tripped.half == pytest.approx(at_close, rel=1e-9)
+    (oak,) = window.feeders
+    assert 10 < sum(oak.tripped.values()) < oak.makes["1547-2003"] - 10
+
+
+@pytest.mark.long
+def test_half_the_step_in_andes(tmp_path: Path) -> None:
+    """A fault of 0.25 s, three makes: two runs are bit-identical, and half the step changes less than 1 %."""
+    pytest.importorskip("andes", reason="andes is an extra")
+    given = mapping(duration="3 s", transmission={"kind": "andes_dynamics", "case": "ieee39"})
+    given["horizon"]["duration"] = "7 min"
+    window = given["event_window"]
+    window["disturbances"][0] |= {"reactance": 0.004, "lasting": "250 ms"}
+    makes = {"III": 0.6, "II": 0.4}
+    window["feeders"][0]["model"] = {
+        "der": [{"name": "pv", "count": 500, "rating": 3, "makes": makes, "legacy_share": 0.3}]
+    }
+    run = cosim.run(from_mapping(given), out=tmp_path / "run", baseline=False, half_step=True)
+    assert run.trustworthy, run.cause
+    found = summarise(run).window
+    assert found is not None
+    assert found.halving is not None
+    assert next(change.full for change in found.halving.power if change.figure == "tripped") > 10
+    assert found.halving.largest < 0.01
+    again = cosim.run(from_mapping(given), out=tmp_path / "again", baseline=False)
+    assert again.manifest["digest"] == run.manifest["digest"]
 
 
 @pytest.mark.parametrize(
@@ -390,12 +435,79 @@ def test_imposed_traces_sags_and_jumps(tmp_path: Path) -> None:
     assert lost[at(400)] == pytest.approx(0.455, abs=1e-9)
 
 
-def test_a_trace_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "v.csv").write_text("time_s,voltage\n0,1\n0,0.8\n")
-    with pytest.raises(ScenarioError, match="rising times"):
-        alone({"kind": "VoltageTrace", "bus": "oak", "file": str(tmp_path / "v.csv"), "time": "1 ms"})
-    (tmp_path / "v.csv").write_text("time_s,volts\n0,1\n1,0.8\n")
-    with pytest.raises(ScenarioError, match="no column voltage"):
+def test_spot_loads_and_what_else_can_trip_in_the_window(tmp_path: Path) -> None:
+    """Half of the nodes with spot loads for 0.2 s; what homes draw in parts is held, so that it cannot trip there."""
+    trip = {"kind": "LoadTrip", "devices": ["spot_load"], "share": 0.5, "time": "100 ms", "lasting": "200 ms"}
+    run = cosim.run(alone(trip), out=tmp_path / "run", baseline=False)
+    assert run.verdict.trustworthy, run.verdict.failed
+    feeder = group(run, "oak_window")
+    times = (feeder.time.values.astype("datetime64[ns]") - np.datetime64("2014-01-16T12:01", "ns")).astype(np.int64)
+    lost, count = (feeder[name].values[:, CAUSES.index("load_trip")] for name in ("lost_power", "lost_count"))
+    inside = (times >= 100 * MS) & (times < 300 * MS)
+    assert (lost[~inside] == 0.0).all()
+    # IEEE 123: 3.49 MW of spot loads at 85 nodes
+    assert (lost[inside] == lost[inside][0]).all()
+    assert 0.3 * 3.49 < lost[inside][0] < 0.7 * 3.49
+    assert 42 <= count[inside][0] < 60  # some of the nodes have loads on several phases
+    before, after = (float(feeder.load_power[np.searchsorted(times, ms * MS)]) for ms in (50, 150))
+    assert before - after == pytest.approx(lost[inside][0], rel=0.1)
+    wrong = trip | {"devices": ["ev_charger"]}
+    with pytest.raises(ScenarioError, match=r"disturbances\[0\].devices\[0\]: 'ev_charger' cannot trip in the window"):
+        wire(alone(wrong))
+    with pytest.raises(ScenarioError, match="no feeder of this scenario has devices"):
+        wire(alone(trip | {"devices": ["home"]}))
+    plain = {"perturbations": [trip | {"time": "1 min"}], "event_window": None}
+    with pytest.raises(ScenarioError, match="no event window follows a feeder with spot loads"):
+        wire(from_mapping({**alone().as_mapping(), **plain}))
+
+
+def test_der_see_the_trace_of_a_file_and_a_jump_of_phase(tmp_path: Path) -> None:
+    """The voltage at each DER, over what it was, is the file's factor; its frequency the file's; a jump trips some.
+
+    The drop along the feeder moves the share a little.
+    """
+    (tmp_path / "v.csv").write_text("time_s,voltage\n0,1\n0.1,0.7\n\n0.2,0.7\n0.3,1.04\n")
+    (tmp_path / "f.csv").write_text("time_s,voltage,frequency\n0,1,0\n0.2,1,-0.6\n")
+    scenario = alone(
+        {"kind": "VoltageTrace", "bus": "oak", "file": str(tmp_path / "v.csv"), "time": "50 ms"},
+        {"kind": "FrequencyTrace", "bus": "oak", "file": str(tmp_path / "f.csv"), "time": "50 ms"},
+        {"kind": "PhaseJump", "bus": "oak", "angle": 30, "time": "400 ms"},
+    )
+    document = scenario.as_mapping()
+    document["event_window"]["feeders"][0]["model"]["der"] = [
+        {"name": "blind", "count": 20, "makes": {"III": 1}},
+        {"name": "jumpy", "count": 20, "makes": {"III": 1}, "settings": {"PJ_trip_deg": 20.0}},
+    ]
+    run = cosim.run(from_mapping(document), out=tmp_path / "run", baseline=False)
+    assert run.verdict.trustworthy, run.verdict.failed
+    der = group(run, "oak_window")
+    times = (der.time.values.astype("datetime64[ns]") - np.datetime64("2014-01-16T12:01", "ns")).astype(np.int64) / S
+    inside = (times >= 0.0) & (times < 0.5)
+    factor = np.interp(times[inside] - 0.05, [0.0, 0.1, 0.2, 0.3], [1.0, 0.7, 0.7, 1.04])
+    seen = der.v_pu.values[inside]
+    np.testing.assert_allclose(seen / seen[0], np.broadcast_to(factor[:, None], seen.shape), atol=0.03)
+    np.testing.assert_allclose(der.f_hz.values[inside], 60.0 - 0.6 * np.clip((times[inside] - 0.05) / 0.2, 0.0, 1.0))
+    tripped_by = der.tripped_by.values
+    assert (tripped_by[times < 0.4] == 0).all()
+    last = tripped_by[np.searchsorted(times, 0.495)]
+    assert last.tolist() == [0] * 20 + [ELEMENTS.index("PHASE_JUMP") + 1] * 20
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("time_s,voltage\n0,1\n0,0.8\n", r"v\.csv:3: time_s must rise, got 0 after 0"),
+        ("time_s,voltage\n0,1\n\n0.1,low\n", r"v\.csv:4: voltage must be a finite number, got 'low'"),
+        ("time_s,voltage\n0,1\n0.1\n", r"v\.csv:3: voltage must be a finite number, got ''"),
+        ("time_s,volts\n0,1\n1,0.8\n", r"v\.csv:1: has no column voltage; it has time_s, volts"),
+        ("time_s,voltage\n", r"v\.csv:1: has no line of values"),
+        ("", r"v\.csv:1: has no column time_s; it has none"),
+    ],
+)
+def test_a_trace_that_cannot_be_used_is_refused(lines: str, words: str, tmp_path: Path) -> None:
+    """With the file and the line."""
+    (tmp_path / "v.csv").write_text(lines)
+    with pytest.raises(ScenarioError, match=words):
         alone({"kind": "VoltageTrace", "bus": "oak", "file": str(tmp_path / "v.csv"), "time": "1 ms"})
 
 
@@ -412,3 +524,14 @@ def test_the_scenario_that_comes_with_the_project() -> None:
     links = {link.key for link in federation.links}
     assert "oak.tap->oak_window.tap" in links
     assert "oak_window.hvac_in_service->oak.device_available[thermostat]" in links
+
+
+def test_air_conditioners_that_trip_do_so_in_the_window_too() -> None:
+    """What the perturbation leaves on is so on both sides of the boundary between window and day."""
+    path = Path(__file__).parents[1] / "runs" / "scenarios" / "fault_ride_through.yaml"
+    given = cosim.load(path).as_mapping()
+    trip = {"kind": "LoadTrip", "devices": ["thermostat"], "share": 0.5, "time": "2 s", "lasting": "10 min"}
+    given["event_window"]["disturbances"].append(trip)
+    links = {link.key for link in wire(from_mapping(given, path.parent)).links}
+    assert "perturbations.oak.device_available[thermostat]->oak_window.hvac_available" in links
+    assert "perturbations.oak.device_available[thermostat]->oak.device_available[thermostat]" in links

@@ -329,6 +329,27 @@ def test_homes_draw_what_the_day_says_and_answer_in_the_window() -> None:
     assert found["pv_in_service"][-1].tolist() == [1.0, 0.0] * 20  # Category III rode through
 
 
+def test_air_conditioners_and_homes_that_are_cut_off() -> None:
+    """Of 40 homes at 3 kW, 1.5 kW of it cooling: the cooling of every second, then every fourth home off altogether."""
+    made = federate(at="1 s", duration="1 s", homes=40)
+    given = {"home_power": 3.0, "hvac_power": 1.5}
+    cooling, home = np.array([0.0, 1.0] * 20), np.array([0.0, 1.0, 1.0, 1.0] * 10)
+
+    def grid(at: float) -> dict[str, Any]:
+        return (
+            given | ({"hvac_available": cooling} if at >= 1.2 else {}) | ({"home_available": home} if at >= 1.5 else {})
+        )
+
+    found = run(made, 2.0, grid, since=S // 2)
+    lost, load = found["lost_power"][:, CAUSES.index("load_trip")], found["load_power"]
+    time = found["time"]
+    assert lost[np.searchsorted(time, 1.1)] == 0.0
+    at, later = np.searchsorted(time, 1.3), np.searchsorted(time, 1.6)
+    assert lost[at] == pytest.approx(20 * 1.5e-3, rel=1e-12)
+    assert lost[later] == pytest.approx(10 * 3e-3 + 10 * 1.5e-3, rel=1e-12)
+    assert load[at] - load[later] > 0.8 * 10 * 1.5e-3  # it follows the voltage, which rises
+
+
 def test_homes_stand_where_the_day_puts_them() -> None:
     """The same transformers as in the GridLAB-D feeder, which draws from the same placement."""
     from feeders.homes_glm import place_homes

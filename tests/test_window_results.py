@@ -16,7 +16,16 @@ from runs.recorded import Recorded
 from runs.report.page import write_report
 from runs.report.window_figures import longest_beyond
 from runs.summary import summarise
-from runs.window_results import RECOVERED_VOLTAGE, first_trips, in_window, makes_of, opened
+from runs.window_results import (
+    RECOVERED_VOLTAGE,
+    Change,
+    Halving,
+    first_trips,
+    halving_text,
+    in_window,
+    makes_of,
+    opened,
+)
 
 EXAMPLE = Path(__file__).parents[1] / "docs" / "examples" / "sag.yaml"
 
@@ -156,3 +165,15 @@ def test_the_longest_time_beyond_a_level() -> None:
     voltage = np.array([[1.0, 0.4], [0.4, 1.0], [0.3, 0.4], [1.0, 0.45], [0.2, 0.48]])
     np.testing.assert_array_equal(longest_beyond(voltage, np.array([0.5, 0.35])), [[2, 3], [1, 0]])
     np.testing.assert_array_equal(longest_beyond(-voltage, np.array([-0.99])), [[1, 1]])
+
+
+def test_what_half_the_step_changes_in_words() -> None:
+    """Beyond a percent of a lost power a smaller step is advised."""
+    fine = Halving(step_ms=2.5, power=(Change(figure="tripped", full=40.0, half=40.2),))
+    assert halving_text(fine) == "2.5 ms changes tripped by +0.5 %"
+    nadir = Change(figure="nadir", full=59.8, half=59.79)
+    coarse = Halving(step_ms=2.5, power=(*fine.power, Change(figure="UV2", full=10.0, half=8.0)), nadir_hz=nadir)
+    text = "2.5 ms changes tripped by +0.5 %, UV2 by -20 %, nadir by -10 mHz: choose a smaller step"
+    assert halving_text(coarse) == text
+    appearing = Halving(step_ms=2.5, power=(Change(figure="UV1", full=0.0, half=1.0),))
+    assert appearing.largest == 1.0

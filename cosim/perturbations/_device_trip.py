@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from cosim.contract import Array, Port, Time
@@ -14,7 +15,9 @@ from cosim.perturbations import Perturbation, Target, ports_named
 from cosim.registry import unknown
 from cosim.units import PositiveDuration, written
 
-DeviceClass = Literal["thermostat", "ev_charger", "water_heater", "home"]
+DeviceClass = Literal["thermostat", "ev_charger", "water_heater", "home", "spot_load"]
+#: The ports that make devices run, with the dimension of the classes; spot loads by their nodes.
+DEVICES, SPOT_LOADS = "device_available", "load_available"
 
 
 class DeviceTrip(Perturbation):
@@ -26,9 +29,11 @@ class DeviceTrip(Perturbation):
     """
 
     devices: tuple[DeviceClass, ...] = Field(min_length=1)
-    """The device classes that trip."""
+    """The device classes that trip. Spot loads do on feeders that an event window follows; of the others thermostats
+    (the air conditioners) and whole homes can trip within it."""
     share: float = Field(gt=0, le=1)
-    """The share of devices of each class that trips, drawn with the run's seed [1]."""
+    """The share of devices of each class that trips, drawn with the run's seed [1]; of spot loads it is that of their
+    nodes."""
     feeders: tuple[str, ...] = ()
     """The feeders that it acts on, by name; all of them if none is named."""
     lasting: PositiveDuration
@@ -46,33 +51,56 @@ class DeviceTrip(Perturbation):
         return devices
 
     def targets(self, inputs: Mapping[str, Sequence[Port]]) -> list[Target]:
-        able = [target.federate for target in ports_named(inputs, "device_available")]
+        with_devices = ports_named(inputs, DEVICES)
+        with_spot_loads = ports_named(inputs, SPOT_LOADS)
+        names = [target.federate for target in with_devices]
+        names += [name for name in map(_day_name, with_spot_loads) if name not in names]
         for position, feeder in enumerate(self.feeders):
-            if feeder not in able:
-                raise ConfigError(f"feeders.{position}", unknown("feeder with devices", feeder, able) + ".")
-        if not able:
-            raise ConfigError("devices", "no feeder of this scenario has devices.", "Add a feeder with homes.")
-        found = ports_named(inputs, "device_available", self.feeders)
+            if feeder not in names:
+                raise ConfigError(f"feeders.{position}", unknown("feeder with devices", feeder, names) + ".")
+        found = []
+        others = [device for device in self.devices if device != "spot_load"]
+        if others:
+            found += [target for target in with_devices if not self.feeders or target.federate in self.feeders]
+            if not found:
+                raise ConfigError("devices", "no feeder of this scenario has devices.", "Add a feeder with homes.")
         for target in found:
-            for position, device in enumerate(self.devices):
+            for device in others:
                 if device not in target.port.coordinates["device_class"]:
                     raise ConfigError(
-                        f"devices.{position}",
+                        f"devices.{self.devices.index(device)}",
                         f"feeder '{target.federate}' has no devices of class '{device}'.",
                     )
+        if "spot_load" in self.devices:
+            spot = [target for target in with_spot_loads if not self.feeders or _day_name(target) in self.feeders]
+            if not spot:
+                raise ConfigError(
+                    f"devices.{self.devices.index('spot_load')}",
+                    "no event window follows a feeder with spot loads.",
+                    "Name it in `event_window.feeders`, or leave spot_load out.",
+                )
+            found += spot
         return found
 
     def effect(self, elapsed: Time, target: Target, random: np.random.Generator) -> Array:
         available = np.ones(target.port.shape)
-        classes = list(target.port.coordinates["device_class"])
         there = np.broadcast_to(np.asarray(target.port.initial, dtype=float), target.port.shape) > 0
+        if target.port.name == SPOT_LOADS:
+            self._trip(available, there, elapsed, random)
+            return available
+        classes = list(target.port.coordinates["device_class"])
         for device in self.devices:
-            row = classes.index(device)
-            homes = np.flatnonzero(there[row])
-            order = random.permutation(homes)[: max(1, round(self.share * homes.size))]
-            out = elapsed < self.lasting + self._return_delay(order.size, random)
-            available[row, order[out]] = 0.0
+            if device != "spot_load":
+                row = classes.index(device)
+                self._trip(available[row], there[row], elapsed, random)
         return available
+
+    def _trip(self, available: Array, there: NDArray[np.bool_], elapsed: Time, random: np.random.Generator) -> None:
+        """Set to 0 what is out of the devices of one class that are `there`, both (devices,)."""
+        devices = np.flatnonzero(there)
+        order = random.permutation(devices)[: max(1, round(self.share * devices.size))]
+        out = elapsed < self.lasting + self._return_delay(order.size, random)
+        available[order[out]] = 0.0
 
     def _return_delay(self, count: int, random: np.random.Generator) -> Array:
         """Each tripped device's delay [ns] after `lasting`, in the order in which they were drawn."""
@@ -81,3 +109,8 @@ class DeviceTrip(Perturbation):
         if self.returning == "random":
             return random.uniform(0.0, self.return_over, count)
         return np.zeros(count)
+
+
+def _day_name(target: Target) -> str:
+    """The name of the feeder that an event window's federate stands for."""
+    return target.federate.removesuffix("_window")

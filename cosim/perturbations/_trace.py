@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import math
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,18 +35,30 @@ class Trace(Perturbation):
 
     @cached_property
     def samples(self) -> tuple[Floats, Floats]:
-        """(samples,) times [s] and values. Raises ValueError."""
+        """(samples,) times [s] and values. Raises ValueError with the file and the line."""
         try:
-            table = np.genfromtxt(self.file, delimiter=",", names=True, dtype=float, encoding="utf-8")
-        except (OSError, ValueError) as error:
+            with Path(self.file).open(encoding="utf-8-sig", newline="") as file:
+                return self._read(csv.reader(file))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise ValueError(f"the trace {self.file} cannot be read: {error}") from None
-        names = table.dtype.names or ()
+
+    def _read(self, rows: Any) -> tuple[Floats, Floats]:
+        names = [name.strip() for name in next(rows, [])]
         missing = [name for name in ("time_s", self.column) if name not in names]
         if missing:
-            raise ValueError(f"the trace {self.file} has no column {missing[0]}; it has {', '.join(names)}")
-        times, values = np.atleast_1d(table["time_s"]), np.atleast_1d(table[self.column])
-        if not (np.isfinite(times).all() and np.isfinite(values).all() and (np.diff(times) > 0).all()):
-            raise ValueError(f"the trace {self.file} must have finite values at rising times")
+            raise ValueError(f"{self.file}:1: has no column {missing[0]}; it has {', '.join(names) or 'none'}")
+        found: list[tuple[float, float]] = []
+        for row in rows:
+            if not "".join(row).strip():
+                continue
+            place = f"{self.file}:{rows.line_num}"
+            time, value = (_number(row, names.index(name), name, place) for name in ("time_s", self.column))
+            if found and time <= found[-1][0]:
+                raise ValueError(f"{place}: time_s must rise, got {time:g} after {found[-1][0]:g}")
+            found.append((time, value))
+        if not found:
+            raise ValueError(f"{self.file}:1: has no line of values below its header")
+        times, values = np.array(found).T
         return times, values
 
     @model_validator(mode="after")
@@ -62,3 +78,15 @@ class Trace(Perturbation):
         """At `elapsed` [ns] after the onset, between samples on a straight line."""
         times, values = self.samples
         return float(np.interp(elapsed / 1e9, times, values))
+
+
+def _number(row: list[str], column: int, name: str, place: str) -> float:
+    """A finite number out of a row. Raises ValueError."""
+    text = row[column].strip() if column < len(row) else ""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{place}: {name} must be a finite number, got '{text}'")
+    return value
