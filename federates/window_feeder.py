@@ -160,7 +160,8 @@ class WindowFeeder(Federate):
         home_current_share: Share = 0.3
         """Share of it that is constant current [1]; the rest is constant power."""
         frequency_slope_p: float = 0.8
-        """Change of loads' active power with frequency [pu/pu]; Kundur 1994, Table 7.1, residential in summer."""
+        """Change of loads' active power with frequency [pu/pu]; Kundur 1994, Table 7.1, residential in summer
+        [not verified]."""
         frequency_slope_q: float = -2.2
         """Change of their reactive power with frequency [pu/pu]; as above."""
         power_break: float = Field(default=0.7, ge=0.05, le=0.9)

@@ -6,7 +6,7 @@ as `cosim validate` must stay quick and the project must run without it.
 | name | what | file of the package |
 | --- | --- | --- |
 | ieee14 | IEEE 14 buses, 5 machines | ieee14/ieee14_full.xlsx |
-| kundur | two areas, 4 machines (Kundur 1994, example 12.6) | kundur/kundur_full.xlsx |
+| kundur | two areas, 4 machines, after Kundur 1994, example 12.6 [not verified] | kundur/kundur_full.xlsx |
 | ieee39 | New England, 39 buses, 10 machines (Athay et al. 1979) | ieee39/ieee39_full.xlsx |
 | npcc | Northeast US, 140 buses, 48 machines | npcc/npcc.xlsx |
 | wecc | Western US, 179 buses, 29 machines | wecc/wecc_full.xlsx |

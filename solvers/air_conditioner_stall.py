@@ -5,7 +5,11 @@ restart of a share of the motors, and thermal trip. A unit is one motor or the m
 many is the expectation for one. All stalled motors of a unit see the same voltage; those that can restart (A) and
 those that cannot (B) heat up apart.
 
-Parameters: those of the composite load model as NREL's PyDSS (BSD-3) has them, except where a field says otherwise.
+The model is that of Lu, Xie and Huang, "Air Conditioner Compressor Performance Model", PNNL-17796, 2008. The running
+curves (the k and n, the break voltage) are the same in four open implementations, NREL's PyDSS (MotorStall), GridLAB-D
+(performance_motor), GridPACK (acmotor) and InterPSS (LD1PAC), the slopes with frequency in the last three. Otherwise
+they differ. Here are the values of PyDSS; each field names the others'. Laboratory ranges are PyDSS' as well.
+
 The load of a stalled motor is I²R on its stall resistance, so its relay follows, with V in per unit,
 
     T_th dθ/dt = I² R_stall - θ,   I² = V² / (R_stall² + X_stall²) stalled, (p² + q²) / V² running              (1)
@@ -35,29 +39,30 @@ class StallParameters:
     """Parameters of all units; voltages [pu], times [s], impedances and powers [pu of the running power]."""
 
     stall_voltage: float = 0.55
-    """Motors stall below it (laboratory range 0.45 to 0.60)."""
+    """Motors stall below it: laboratory range 0.45 to 0.60; GridPACK and InterPSS 0.60, GridLAB-D 0.70."""
     stall_time: float = 0.032
-    """For which the voltage must be that low."""
+    """For which the voltage must be that low; the others 0.033 s."""
     break_voltage: float = 0.86
     """Where the running curve bends."""
     stall_resistance: float = 0.1
     stall_reactance: float = 0.1
+    """Of laboratory tests; GridLAB-D and GridPACK 0.124 + j0.114, InterPSS 0.114 + j0.104."""
     restart_share: float = 0.2
-    """Share of motors that can restart."""
+    """Share of motors that can restart; GridPACK and InterPSS 0."""
     restart_voltage: float = 0.95
-    """Above which they do."""
+    """Above which they do; GridPACK and InterPSS 0.9, GridLAB-D 0.7."""
     restart_time: float = 0.3
-    """For which the voltage must be that high."""
+    """For which the voltage must be that high; the others 0.4 s."""
     thermal_time: float = 4.0
-    """Time constant of the thermal relay; utilities' studies use up to 20 s."""
+    """Time constant of the thermal relay; GridPACK 10 s, InterPSS 15 s."""
     thermal_first: float = 0.7
-    """θ at which the first relay opens."""
+    """θ at which the first relay opens; to the last one, as InterPSS; GridPACK 1.3 to 4.3."""
     thermal_last: float = 1.9
     """θ at which the last one has opened."""
     lockout: float = 300.0
     """After the last trip until the motors are switched on again (GridLAB-D's motor reconnect time)."""
     power_factor: float = 0.98
-    """At nominal voltage (the composite load model's CompPF)."""
+    """At nominal voltage, CompPF [not verified]; PyDSS 0.939, the others 0.97."""
     kp1: float = 0.0
     np1: float = 1.0
     kq1: float = 6.0

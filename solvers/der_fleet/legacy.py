@@ -15,6 +15,9 @@ LEGACY_CESSATION: Final = "1547-2003 momentary cessation"
 #: By setting name. Voltages and clearing times: IEEE 1547-2003 Table 1; frequencies: Table 2, DER up to 30 kW (above,
 #: under-frequency is adjustable from 57.0 to 59.8 Hz and 0.16 to 300 s); return: 4.2.6, Range B of ANSI C84.1, 59.3 to
 #: 60.5 Hz, up to five minutes. It knows no frequency-droop, no volt-var (4.1.1: shall not regulate the voltage).
+#: Open sources for them: Table 1 as transcribed in the grid model PowerModel (module BtmSolar); 0.88 and 1.10 pu in
+#: NREL's PyDSS; 59.3 and 60.5 Hz with 0.16 s in TDcoSim's table of DER_A; 300 s in GridLAB-D (inverter_dyn). The
+#: voltages of 4.2.6 are not verified.
 LEGACY_2003: Final = MappingProxyType[str, float | bool | str](
     {
         "category": "I",
