@@ -60,7 +60,8 @@ class DerFleet:
         self.time_s = 0.0
         self._element: Codes = np.full(n, -1, np.int8)
         self._trip_time = np.full(n, np.nan)
-        self._active: Floats | None = None  #: [pu] output at the start of the step; None: not stepped yet
+        #: [pu] output at the start of the step, in a voltage disturbance the one before it; None: not stepped yet
+        self._active: Floats | None = None
         self._slow, self._fast = FrequencyCount(n), FrequencyCount(n)
         self._build(settings)
         self.enter_service = EnterService(settings, seed, in_service=running)
@@ -136,7 +137,7 @@ class DerFleet:
         allowed = self._trip(dt_s, measured, asked, jump)
         share = self.cessation.step(dt_s, None if asked is None else asked.mode, None if jump is None else jump[0])
         cap = self.enter_service.step(dt_s, self.time_s, measured, available_pu)
-        active, reactive = self._power(dt_s, measured, available_pu, share, cap)
+        active, reactive = self._power(dt_s, measured, asked, available_pu, share, cap)
         self.time_s += dt_s
         out = self.enter_service.out
         return FleetOutput(
@@ -199,7 +200,13 @@ class DerFleet:
         self.enter_service.trip(tripping)
 
     def _power(
-        self, dt_s: float, measured: Measured, available_pu: Floats, share: Floats | None, cap: Floats | None
+        self,
+        dt_s: float,
+        measured: Measured,
+        asked: Asked | None,
+        available_pu: Floats,
+        share: Floats | None,
+        cap: Floats | None,
     ) -> tuple[Floats, Floats]:
         """(n,) active and reactive power [pu] at the end of the step."""
         source = np.clip(available_pu, 0.0, 1.0)
@@ -226,8 +233,19 @@ class DerFleet:
             reactive[out] = 0.0
         if self.batteries.any:
             self.batteries.step(dt_s, active)
-        self._active = active
+        self._active = self._undisturbed(asked, share, earlier, active)
         return active.copy(), reactive
+
+    def _undisturbed(self, asked: Asked | None, share: Floats | None, earlier: Floats, active: Floats) -> Floats:
+        """(n,) the output from which droop counts (6.5.2.7: the pre-disturbance one) should frequency move next.
+
+        What the current limit and cessation leave in a sag is no operating point: the output before the sag is, until
+        all of it is restored.
+        """
+        away = np.zeros(len(active), bool) if share is None else share < 1.0
+        if asked is not None:
+            away |= asked.below | asked.above
+        return np.where(away & ~self.enter_service.out, earlier, active) if away.any() else active
 
     def _mode(self, asked: Asked | None, cap: Floats | None) -> Codes:
         mode = np.zeros(self.settings.n, np.int8) if asked is None else asked.mode.copy()
