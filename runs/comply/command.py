@@ -61,7 +61,8 @@ def register(app: typer.Typer) -> None:
             float | None, typer.Option(help="Phase-to-neutral base [V] of COMTRADE waves.")
         ] = None,
         accuracy: Annotated[
-            AccuracyName | None, typer.Option(help="Trust readings to Table 3's accuracy (default), or exactly.")
+            AccuracyName | None,
+            typer.Option(help="Trust readings to Table 3's accuracy, or exactly (default of a run's event window)."),
         ] = None,
         group: Annotated[str | None, typer.Option(help="The group of a run's results, if several have traces.")] = None,
         legacies_as: Annotated[
@@ -81,16 +82,18 @@ def register(app: typer.Typer) -> None:
         from runs.comply.own_settings import own_settings
         from runs.comply.settings import read_fleet
 
+        trusted = accuracy.value if accuracy else "exact"
+        own = own_settings(trace, group, legacies_as.value if legacies_as else "", trusted)
         said = category or settings or profile
         fleet = read_fleet(
             category.value if category else None,
             settings,
-            der=None if said else own_settings(trace, group, legacies_as.value if legacies_as else ""),
+            der=None if said else own,
             normal_category=normal.value if normal else None,
             edition=edition.value if edition else None,
             profile=profile,
             rating_kVA=rating_kva,
-            accuracy=accuracy.value if accuracy else None,
+            accuracy=accuracy.value if accuracy else trusted if own else None,
         )
         if requirement_only:
             from runs.comply.judgement import requirements

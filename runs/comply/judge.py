@@ -47,6 +47,7 @@ def judge_trace(trace: Trace, held: Held) -> tuple[Verdict, Operation]:
     findings.sort(key=lambda f: [int(part) for part in f.clause.split()[0].split(".")])
     verdict = Verdict(
         der=trace.name,
+        make=held.make,
         category=held.category,
         normal_category=held.normal_category,
         edition=held.edition,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -15,14 +16,15 @@ from pydantic import BaseModel, ConfigDict
 from cosim.errors import Fault, ScenarioError
 from runs.comply.judge import judge_trace
 from runs.comply.operation import Operation
-from runs.comply.picture import Picture, picture
+from runs.comply.picture import Picture, depth_of, kind_of, picture
 from runs.comply.reading import open_source
 from runs.comply.requirement import Requirement, requirement
 from runs.comply.settings import Fleet
-from runs.comply.verdict import ORDER, Finding, Result, Verdict
+from runs.comply.verdict import EXERCISED, ORDER, Finding, Result, Verdict, pick
 
 _PARALLEL_FROM = 64  #: DER from which a second process pays for its start
 _POINTS = 400  #: of the fleet's curves
+_OF_A_KIND = 3  #: pictures of DER that are of one kind
 
 
 class Loss(BaseModel):
@@ -47,15 +49,27 @@ class FleetView(BaseModel):
     returned: float  #: sum of their power at return
 
 
+class Least(BaseModel):
+    """The DER that came nearest to a boundary of a clause, or went farthest beyond it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    der: str
+    margin_s: float | None
+    margin_pu: float | None
+
+
 class Judgement(BaseModel):
     """The verdict on every DER of a source."""
 
     model_config = ConfigDict(frozen=True)
 
     source: str
+    time_zero: str  #: what all times count from; "": the file's own zero
     result: Result
     counts: dict[str, int]  #: DER by result
     clauses: dict[str, dict[str, int]]  #: clause -> result -> DER
+    least: dict[str, Least]  #: clause -> of those that it was put to the test on, who did worst
     fleet: FleetView
     der: list[Verdict]
     not_simulated: list[Finding]
@@ -96,8 +110,8 @@ def comply(
 ) -> Judged:
     """Judge every DER in `place` by what `fleet` says it is held to.
 
-    `pictured`: of so many DER, the worst, the traces are kept for the report. Raises ScenarioError with all that is
-    wrong with traces or settings; there is no verdict then.
+    `pictured`: of so many DER, the worst of each kind, the traces are kept for the report. Raises ScenarioError with
+    all that is wrong with traces or settings; there is no verdict then.
     """
     from runs.comply.clauses import not_simulated
 
@@ -113,15 +127,16 @@ def comply(
     results = [verdict.result for verdict in verdicts]
     judgement = Judgement(
         source=str(place),
+        time_zero=source.zero,
         result=_overall(results),
         counts={result: results.count(result) for result in ORDER if result in results},
         clauses=_by_clause(verdicts),
+        least=_least(verdicts),
         fleet=_fleet_view(pieces, known=all(verdict.rating_kVA for verdict in verdicts)),
         der=verdicts,
         not_simulated=not_simulated.rows(),
     )
-    pictures = sorted((p for piece in pieces for p in piece.pictures), key=lambda p: ORDER.index(p.result))
-    return Judged(judgement=judgement, pictures=pictures[:pictured])
+    return Judged(judgement=judgement, pictures=_worst([p for piece in pieces for p in piece.pictures], pictured))
 
 
 def requirements(
@@ -157,11 +172,21 @@ def _judge_share(
 
 
 def _keep(pictures: list[Picture], verdict: Verdict, op: Operation, most: int) -> list[Picture]:
-    """The pictures of the worst DER so far."""
-    rank = ORDER.index(verdict.result)
-    if len(pictures) >= most and rank >= max(ORDER.index(p.result) for p in pictures):
+    """The pictures of the worst DER so far, of those of one kind the ones with the deepest sags."""
+    alike = [p for p in pictures if (p.result, p.kind) == (verdict.result, kind_of(verdict))]
+    if most == 0 or (len(alike) >= _OF_A_KIND and depth_of(op) <= min(p.depth for p in alike)):
         return pictures
-    kept = sorted([*pictures, picture(verdict, op)], key=lambda p: ORDER.index(p.result))
+    return _worst([*pictures, picture(verdict, op)], most)
+
+
+def _worst(pictures: list[Picture], most: int) -> list[Picture]:
+    """At most `most` of `pictures`, the worst results first, a few of each kind."""
+    number: Counter[tuple[str, str]] = Counter()
+    kept = []
+    for one in sorted(pictures, key=lambda p: (ORDER.index(p.result), -p.depth)):
+        number[one.result, one.kind] += 1
+        if number[one.result, one.kind] <= _OF_A_KIND:
+            kept.append(one)
     return kept[:most]
 
 
@@ -193,6 +218,17 @@ def _by_clause(verdicts: list[Verdict]) -> dict[str, dict[str, int]]:
             row = table.setdefault(finding.clause, {})
             row[finding.result] = row.get(finding.result, 0) + 1
     return dict(sorted(table.items(), key=lambda item: _order(item[0])))
+
+
+def _least(verdicts: list[Verdict]) -> dict[str, Least]:
+    found: dict[str, tuple[Finding, str]] = {}
+    for verdict in verdicts:
+        for finding in verdict.findings:
+            known = found.get(finding.clause)
+            measured = finding.margin_s is not None or finding.margin_pu is not None
+            if finding.result in EXERCISED and measured and (known is None or pick([known[0], finding]) is finding):
+                found[finding.clause] = finding, verdict.der
+    return {clause: Least(der=der, margin_s=f.margin_s, margin_pu=f.margin_pu) for clause, (f, der) in found.items()}
 
 
 def _order(clause: str) -> tuple[Any, ...]:

@@ -75,6 +75,14 @@ class Operation:
         """The trace's sampling step [s]."""
         return self.path.trace.step
 
+    def resolution(self, index: int) -> float:
+        """How long before the sample `index` that what it shows may have happened unseen [s]: the step before it."""
+        time = self.path.trace.time
+        if not 0 < index < time.size:
+            return self.tolerance
+        step = float(time[index] - time[index - 1])
+        return step if step > 1.5 * self.tolerance else self.tolerance
+
     def slack(self, limit: float) -> float:
         """By how much a measured time may exceed a limit [s] and still be in doubt [s]."""
         return 0.0 if self.path.held.accuracy == "exact" else accuracy.time(limit)
@@ -209,11 +217,13 @@ class Operation:
         if outage.due_back is None:
             return "unknown"
         if outage.stop >= self.path.trace.time.size:
-            seen = self.path.trace.end - outage.due_back
+            seen = float(self.path.trace.time[-1]) + self.tolerance - outage.due_back
             return "tripped" if seen > limit + self.slack(limit) + self.tolerance else "unknown"
         elapsed = outage.end - outage.due_back
         if elapsed <= limit + self.slack(limit) + self.tolerance + TOLERANCE:
             return "restored"
+        if elapsed - self.resolution(outage.stop) <= limit + TOLERANCE:
+            return "unknown"  # it was back at the next sample, which came too late to see when
         return "slow" if elapsed <= 10.0 * limit else "tripped"
 
     def _cause(self, outage: Outage) -> tuple[Cause, str, Beyond | None, Allowance | None]:
@@ -234,6 +244,8 @@ class Operation:
             # The output was away anyhow, so that a trip may have come at any moment until it was due back.
             back = outage.due_back
             until = outage.end if back is None else min(outage.end, back + tables.RESTORE_TIME.value)
+            known = self._tripped_at(outage)
+            until = until if known is None else known
         allowance = path.allowed(outage.start - step - self._trip_grace, max(until, outage.start))
         if visit.mode in ("momentary_cessation", "cease_to_energize"):
             return "required cessation", f"{visit.mode.replace('_', ' ')} was required", None, allowance
@@ -246,6 +258,14 @@ class Operation:
         if self._faded(outage):
             return "no source", "its output faded away", None, None
         return "forbidden", f"{visit.mode} operation was required", None, None
+
+    def _tripped_at(self, outage: Outage) -> float | None:
+        """When in an outage the DER says it tripped [s]; None: it does not say."""
+        tripped = self.path.trace.tripped
+        if tripped is None:
+            return None
+        since = np.flatnonzero(tripped[outage.first : outage.stop] > 0.0)
+        return self.path.at(outage.first + int(since[0])) if since.size else None
 
     @property
     def _trip_grace(self) -> float:

@@ -30,6 +30,8 @@ class Picture:
 
     der: str
     result: Result
+    kind: str  #: its make and what took its output away, in words; a few of each kind are drawn
+    depth: float  #: [pu] how far the voltage went from nominal
     category: str
     time: list[float]  #: [s]
     voltages: list[list[float]]  #: [pu], one a phase
@@ -52,6 +54,8 @@ def picture(verdict: Verdict, op: Operation) -> Picture:
     return Picture(
         der=verdict.der,
         result=verdict.result,
+        kind=kind_of(verdict),
+        depth=depth_of(op),
         category=verdict.category,
         time=_list(trace.time, kept),
         voltages=[_list(row, kept) for row in trace.voltage],
@@ -63,6 +67,17 @@ def picture(verdict: Verdict, op: Operation) -> Picture:
         under=_curves(op, path.frequency < 58.8, path.frequency, -1.0),
         over=_curves(op, path.frequency > 61.2, path.frequency, 1.0),
     )
+
+
+def kind_of(verdict: Verdict) -> str:
+    """Of which kind a DER is: its make and what took its output away."""
+    causes = dict.fromkeys(outage["cause"] for outage in verdict.outages)
+    return ", ".join([*([verdict.make] if verdict.make else []), *causes])
+
+
+def depth_of(op: Operation) -> float:
+    """How far the voltage went from nominal [pu]."""
+    return max(1.0 - float(op.path.lowest.min()), float(op.path.highest.max()) - 1.0)
 
 
 def _list(values: Array, kept: NDArray[np.int64]) -> list[float]:

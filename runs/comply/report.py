@@ -147,7 +147,8 @@ def _pictures(judged: Judged) -> str:
         )
     for number, one in enumerate(pictures):
         opened = " open" if number == 0 else ""
-        parts.append(f"<details{opened}><summary>{escape(one.der)} {_coloured(one.result)}</summary>")
+        kind = f" <span class=small>{escape(one.kind)}</span>" if one.kind else ""
+        parts.append(f"<details{opened}><summary>{escape(one.der)} {_coloured(one.result)}{kind}</summary>")
         parts.append(_figure(trace_figure(one)) + "</details>")
     return "\n".join(parts)
 

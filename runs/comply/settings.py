@@ -49,6 +49,8 @@ class Element:
 class Held(Settings):
     """What one DER is held to."""
 
+    make: str = ""
+    """What it was made as, in words, for example 1547-2003; nothing is judged by it."""
     category: AbnormalCategory
     """Abnormal operating performance category."""
     normal_category: NormalCategory = "B"
@@ -139,7 +141,7 @@ def known_names() -> set[str]:
     return names | {row.name for row in tables.SETTINGS} | set(SWITCHES)
 
 
-_OWN = ("category", "normal_category", "edition", "rating_kVA", "accuracy", "reactive_mode")
+_OWN = ("make", "category", "normal_category", "edition", "rating_kVA", "accuracy", "reactive_mode")
 
 
 @dataclass(frozen=True)

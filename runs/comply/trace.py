@@ -33,6 +33,8 @@ class Trace:
     available: Array | None = None  #: [pu] active power that the source could give
     limit: Array | None = None  #: [pu] active-power limit in force (4.6.2)
     permit: Array | None = None  #: 1 while service is permitted, else 0 (4.6.1)
+    tripped: Array | None = None  #: above 0 while the DER says that it is out of service; tells when it tripped
+    sampling: float | None = None  #: [s] between samples where it matters most; None: as nearly everywhere
 
     @cached_property
     def lowest(self) -> Array:
@@ -46,8 +48,8 @@ class Trace:
 
     @cached_property
     def step(self) -> float:
-        """The longest step between samples where it matters least, the median one [s]."""
-        return float(np.median(np.diff(self.time[:100_001])))
+        """The step between samples [s]: the one given, else the median one."""
+        return float(np.median(np.diff(self.time[:100_001]))) if self.sampling is None else self.sampling
 
     @property
     def end(self) -> float:
@@ -64,13 +66,14 @@ class TraceSource(Protocol):
     """Traces of many DER, read in pieces, since an hour at 10 ms for 1,000 of them does not fit into memory."""
 
     names: tuple[str, ...]
+    zero: str  #: what the traces' times count from; "": the file's own
 
     def traces(self, share: tuple[int, int]) -> Iterator[Trace]:
         """Every `share[1]`-th piece of the traces, from piece `share[0]` on; faults raise ScenarioError."""
 
 
-def time_faults(time: Array, place: str) -> list[Fault]:
-    """What is wrong with the times [s] of a trace."""
+def time_faults(time: Array, place: str, *, may_jump: bool = False) -> list[Fault]:
+    """What is wrong with the times [s] of a trace; with `may_jump` a longer step is no gap."""
     if time.size < 3:
         return [Fault(place, f"has {time.size} samples.", "A verdict needs at least 3; give a longer trace.")]
     if not np.isfinite(time).all():
@@ -88,7 +91,7 @@ def time_faults(time: Array, place: str) -> list[Fault]:
                 "Sort the samples by time and drop repeated ones.",
             )
         ]
-    gap = _first_gap(steps)
+    gap = None if may_jump else _first_gap(steps)
     if gap is not None:
         return [
             Fault(
@@ -129,7 +132,13 @@ def value_faults(trace: Trace, place: str) -> list[Fault]:
     for name, values in (("p_pu", trace.active), ("q_pu", trace.reactive), ("i_pu", trace.current)):
         if values is not None:
             faults += _power(values, name, place)
-    for name, values in (("available_pu", trace.available), ("p_limit_pu", trace.limit), ("permit", trace.permit)):
+    others = {
+        "available_pu": trace.available,
+        "p_limit_pu": trace.limit,
+        "permit_service": trace.permit,
+        "tripped": trace.tripped,
+    }
+    for name, values in others.items():
         if values is not None:
             faults += _finite(values, name, place)
     if trace.angle is not None:

@@ -55,11 +55,17 @@ def worst(results: list[Result]) -> Result:
 
 
 def pick(findings: list[Finding]) -> Finding:
-    """The finding that stands for several of one clause: the worst, and of equals the one with the least margin."""
-    return min(
-        findings,
-        key=lambda f: (ORDER.index(f.result), f.margin_s if f.margin_s is not None else float("inf")),
-    )
+    """The finding that stands for several of one clause: the worst, and of equals the one with the least margin.
+
+    A trip that was not allowed goes before any other fault.
+    """
+    return min(findings, key=_rank)
+
+
+def _rank(finding: Finding) -> tuple[int, bool, float, float]:
+    tripped = finding.fault == "tripped though ride-through was required"
+    margins = (float("inf") if m is None else m for m in (finding.margin_s, finding.margin_pu))
+    return (ORDER.index(finding.result), not tripped, *margins)  # type: ignore[return-value]
 
 
 class Verdict(BaseModel):
@@ -68,6 +74,7 @@ class Verdict(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     der: str
+    make: str  #: what it was made as, in words; "": not known
     category: str
     normal_category: str
     edition: str

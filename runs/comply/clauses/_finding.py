@@ -38,8 +38,8 @@ def finding(
         citation=str(citation),
         explanation=explanation,
         fault=fault if result in ("fail", "indeterminate") else None,
-        margin_s=None if margin_s is None else round(margin_s, 9),
-        margin_pu=None if margin_pu is None else round(margin_pu, 6),
+        margin_s=None if margin_s is None else round(margin_s, 9) + 0.0,  # no negative zero
+        margin_pu=None if margin_pu is None else round(margin_pu, 6) + 0.0,
         evidence=evidence or {},
         warnings=[*warnings, *doubts],
         limit_s=limit_s,

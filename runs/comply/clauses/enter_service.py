@@ -114,7 +114,7 @@ def _ramp(op: Operation, entries: list[Outage]) -> Finding:
         if stop - entry.stop < 2:
             continue
         time, power = trace.time[entry.stop : stop], trace.active[entry.stop : stop]
-        gone = time - entry.end + 2.0 * op.tolerance
+        gone = time - entry.end + max(2.0 * op.tolerance, op.resolution(entry.stop))
         window = max(op.tolerance, duration / 100.0)
         earlier = np.interp(time - window, time, power, left=0.0)
         step = max(0.0, float((power - earlier - (window + op.tolerance) / duration).max()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from runs.comply.clauses._finding import NO_OUTPUT, finding, summed_up
 from runs.comply.operation import Operation, Outage
 from runs.comply.path import TOLERANCE, Due
@@ -55,10 +57,13 @@ def _due(op: Operation, due: Due) -> Finding:
     element = due.element
     step, slack = op.tolerance, op.slack(element.clearing)
     outage = next((o for o in op.outages if o.end > due.by - slack - step), None)
-    # The time ran out so late before the quantity came back that a clock within its accuracy might not have seen it.
-    barely = due.end - due.by <= slack + step + TOLERANCE
+    # The time ran out so late before the quantity came back that a clock within its accuracy might not have seen it;
+    # or no sample was taken meanwhile.
+    seen = float(op.path.trace.time[max(int(np.searchsorted(op.path.trace.time, due.end - TOLERANCE)) - 1, 0)])
+    barely = seen + step - due.by <= slack + step + TOLERANCE
+    unseen = [f"no sample between {seen:g} s and {due.end:g} s shows it"] if due.end - seen > 1.5 * step else []
     if outage is None or outage.start > due.end + slack + step:
-        return _never(op, due, barely, "it went on giving output")
+        return _never(op, due, barely, "it went on giving output", warnings=unseen)
     elapsed = outage.start - due.start
     evidence = {
         "element": element.name,
@@ -69,12 +74,14 @@ def _due(op: Operation, due: Due) -> Finding:
     if outage.cause in ("out of service at the start", "no source"):
         return _say(op, element, "not exercised", "it gave no output before", evidence=evidence)
     if _restored_without_trip(op, outage, due):
-        return _never(op, due, barely, f"output was back at {outage.end:g} s as after momentary cessation", evidence)
+        why = f"output was back at {outage.end:g} s as after momentary cessation"
+        return _never(op, due, barely, why, evidence, warnings=unseen)
     if elapsed < 0.0:
         return _say(
             op, element, "pass", "it had ceased to energize before", evidence=evidence, limit_s=element.clearing
         )
-    late = op.late(elapsed, element.clearing)
+    resolution = op.resolution(outage.first)
+    late = op.late(elapsed, element.clearing, step=resolution)
     results: dict[str, tuple[Result, Fault | None]] = {
         "no": ("pass", None),
         "perhaps": ("indeterminate", "tripped too late"),
@@ -89,7 +96,7 @@ def _due(op: Operation, due: Due) -> Finding:
         fault=fault,
         margin_s=element.clearing - elapsed,
         evidence=evidence,
-        warnings=coarse(op, element.clearing),
+        warnings=coarse(op, element.clearing, resolution),
         limit_s=element.clearing,
     )
 
@@ -101,7 +108,15 @@ def _restored_without_trip(op: Operation, outage: Outage, due: Due) -> bool:
     return outage.ending in ("restored", "unknown") and outage.end - due.by < op.path.held.number("ES_delay_s") - 1.0
 
 
-def _never(op: Operation, due: Due, barely: bool, why: str, evidence: dict[str, object] | None = None) -> Finding:
+def _never(
+    op: Operation,
+    due: Due,
+    barely: bool,
+    why: str,
+    evidence: dict[str, object] | None = None,
+    *,
+    warnings: list[str],
+) -> Finding:
     element = due.element
     return _say(
         op,
@@ -111,12 +126,15 @@ def _never(op: Operation, due: Due, barely: bool, why: str, evidence: dict[str, 
         fault="did not trip though it had to",
         margin_s=due.by - due.end,
         evidence=evidence or {"element": element.name, "onset_s": due.start, "end_s": due.end, "due_s": due.by},
+        warnings=warnings if barely else [],
         limit_s=element.clearing,
     )
 
 
-def coarse(op: Operation, limit: float) -> list[str]:
-    """A warning where the sampling cannot resolve a limit [s]."""
+def coarse(op: Operation, limit: float, step: float | None = None) -> list[str]:
+    """A warning where the sampling, or the `step` [s] before the sample that decides, cannot resolve a limit [s]."""
+    if step is not None and step > op.tolerance and step > limit / 2.0 + TOLERANCE:
+        return [f"the sample that shows it came {step:g} s after the one before: too late to see {limit:g} s"]
     if op.tolerance <= limit / 2.0 + TOLERANCE:
         return []
     return [f"a sample every {op.tolerance:g} s is too coarse to see {limit:g} s; give at most {limit / 2.0:g} s"]

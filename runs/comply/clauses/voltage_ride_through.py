@@ -144,7 +144,7 @@ def _ridden(
             told.append(
                 say(
                     "indeterminate" if counted_before else "fail",
-                    f"no output from {outage.start:g} s to {outage.end:g} s: {outage.reason}",
+                    _seen(op, outage),
                     fault=fault,
                     margin_s=margin,
                     margin_pu=_distance(op, outage),
@@ -171,12 +171,27 @@ def _ridden(
     return say("pass", "remained as required", margin_s=spare)
 
 
+def _seen(op: Operation, outage: Outage) -> str:
+    """An outage that was not allowed: when, at which voltage, how long after it came there."""
+    until = f"to {outage.end:g} s" if outage.stop < op.path.trace.time.size else "on"
+    row, index = outage.visit.row, max(outage.first - 1, 0)
+    values = op.path.highest if row.low >= 1.0 else op.path.lowest
+    told = f"no output from {outage.start:g} s {until}: {outage.reason} at {float(values[index]):.3f} pu"
+    if outage.visit.mode == "continuous":
+        return told
+    lasted = outage.start - outage.visit.start
+    return f"{told}, where voltage had been for {lasted:g} s of {row.minimum:g} s that must be ridden through"
+
+
 def _spare(op: Operation, visit: Visit) -> float:
     """How far a visit was from the end of what it asks for [s]: ended before it, or ridden through beyond it."""
-    if visit.duration <= visit.row.minimum:
-        return visit.row.minimum - visit.duration
+    row, stay = visit.row, slice(visit.first, visit.stop)
+    worst = op.path.highest[stay].max() if row.low >= 1.0 else op.path.lowest[stay].min()
+    needed = row.minimum + (row.slope * (float(worst) - row.low) if row.slope else 0.0)
+    if visit.duration <= needed:
+        return needed - visit.duration
     ended = min((o.start for o in op.outages if visit.start <= o.start <= visit.end), default=visit.end)
-    return ended - visit.start - visit.row.minimum
+    return ended - visit.start - needed
 
 
 def _was_in_service(op: Operation, visit: Visit) -> bool:
@@ -224,8 +239,18 @@ def _response(op: Operation, clause: str, title: str, visit: Visit) -> Finding |
     following = next((o for o in op.outages if visit.first < o.first < visit.stop), None)
     if following is None:
         elapsed = visit.duration
+        seen = float(op.path.trace.time[visit.stop - 1]) - visit.start
         if elapsed <= limit + step + slack + TOLERANCE:
             return None  # it was over before a response had to show
+        if seen + step <= limit + step + slack + TOLERANCE:
+            return say(
+                "indeterminate",
+                f"gave output for {seen:g} s, then there is no sample for as long as voltage asked for cessation",
+                fault="did not cease though it had to",
+                margin_s=limit - seen,
+                warnings=coarse(op, limit, op.resolution(visit.stop)),
+                limit_s=limit,
+            )
         return say(
             "fail",
             f"went on giving output for {elapsed:g} s",
@@ -243,7 +268,8 @@ def _response(op: Operation, clause: str, title: str, visit: Visit) -> Finding |
             limit_s=visit.end - following.end,
         )
     elapsed = following.start - visit.start
-    late = op.late(elapsed, limit)
+    resolution = op.resolution(following.first)
+    late = op.late(elapsed, limit, step=resolution)
     results: dict[str, Result] = {"no": "pass", "perhaps": "indeterminate", "yes": "fail"}
     return say(
         results[late],
@@ -251,7 +277,7 @@ def _response(op: Operation, clause: str, title: str, visit: Visit) -> Finding |
         fault="ceased too late",
         margin_s=limit - elapsed,
         evidence={"onset_s": visit.start, "response_s": round(elapsed, 9), **op.evidence(following)},
-        warnings=coarse(op, limit),
+        warnings=coarse(op, limit, resolution),
         limit_s=limit,
     )
 
@@ -395,9 +421,10 @@ def _one_return(op: Operation, before: Visit, visit: Visit, say: object) -> Find
     elapsed = moment - visit.start
     if not reached.size and elapsed <= limit + slack + step:
         return None
-    late = op.late(elapsed, limit) if reached.size else "yes"
+    resolution = op.resolution(int(picked[reached[0]])) if reached.size else step
+    late = op.late(elapsed, limit, step=resolution) if reached.size else "yes"
     results: dict[str, Result] = {"no": "pass", "perhaps": "indeterminate", "yes": "fail"}
-    warnings = coarse(op, limit)
+    warnings = coarse(op, limit, resolution)
     acted = control_acted(op, before.start, moment) if late == "yes" else None
     if acted is not None:
         late = "perhaps"

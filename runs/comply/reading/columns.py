@@ -16,7 +16,7 @@ ANGLES = ("angle_a_deg", "angle_b_deg", "angle_c_deg")
 #: Columns that are read; any other is left alone.
 KNOWN = (
     *("time_s", "v_pu", *VOLTAGES, "f_hz", "p_pu", "q_pu", "i_pu", *ANGLES, "angle_deg"),
-    *("available_pu", "p_limit_pu", "permit_service"),
+    *("available_pu", "p_limit_pu", "permit_service", "tripped"),
 )
 
 
@@ -74,6 +74,7 @@ def assemble(name: str, columns: Mapping[str, Array], place: str, *, checked_tim
         columns.get("available_pu"),
         columns.get("p_limit_pu"),
         columns.get("permit_service"),
+        columns.get("tripped"),
     )
     faults = value_faults(trace, place)
     if faults:

@@ -29,6 +29,8 @@ Complex = NDArray[np.complex128]
 class ComtradeSource:
     """A COMTRADE record: one DER."""
 
+    zero = ""
+
     def __init__(self, place: Path, fleet: Fleet, nominal_volts: float | None) -> None:
         """Remember the record. Raises ScenarioError where the library is absent."""
         try:

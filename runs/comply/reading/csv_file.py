@@ -54,6 +54,8 @@ def numbers(series: Any, name: str, place: str) -> Array:
 class CsvSource:
     """A CSV file."""
 
+    zero = ""
+
     def __init__(self, place: Path) -> None:
         """Read the file. Raises ScenarioError."""
         import pandas

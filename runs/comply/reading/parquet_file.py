@@ -17,6 +17,8 @@ from runs.comply.trace import Array, Trace
 class ParquetSource:
     """A Parquet file."""
 
+    zero = ""
+
     def __init__(self, place: Path) -> None:
         """Open the file and find its DER. Raises ScenarioError."""
         self.place = place

@@ -1,18 +1,24 @@
-"""Traces from a run's folder: any group of its results that has voltage, frequency and power over time."""
+"""Traces from a run's folder: any group of its results that has voltage, frequency and power over time.
+
+Times count from the opening of the event window that the group has, else from the first sample.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cosim.errors import Fault, ScenarioError
 from cosim.units import UNITS
+from runs.comply.own_settings import run_window
 from runs.comply.reading.columns import KNOWN, VOLTAGES, assemble, portion
 from runs.comply.settings import Fleet
-from runs.comply.trace import Array, Trace
+from runs.comply.trace import Array, Trace, time_faults
 
 #: What a quantity may be called in results, beside its column's name.
 _ALIASES = {
@@ -22,6 +28,7 @@ _ALIASES = {
     "q_pu": ("reactive_power_pu", "reactive_power", "q"),
     "i_pu": ("current_pu", "current"),
     "available_pu": ("available_power", "available"),
+    "tripped": ("tripped_by",),
 }
 _WANTED = dict.fromkeys(("v_pu", "p_pu", "q_pu", "i_pu", "available_pu", "p_limit_pu", *VOLTAGES), "pu") | {
     "f_hz": "Hz"
@@ -58,11 +65,15 @@ class RunSource:
                     )
                 ]
             )
-        if group is None and len(found) > 1:
+        # Machines and buses have voltage and frequency as well; DER have an output.
+        given = {name: own for name, own in found.items() if own.keys() & {"p_pu", "i_pu"}} or found
+        if group is None and len(given) > 1:
             raise ScenarioError(
-                [Fault(str(folder), "several groups have DER traces.", f"Choose --group: {_list(found)}.")]
+                [Fault(str(folder), "several groups have DER traces.", f"Choose --group: {_list(given)}.")]
             )
-        self.group = group or next(iter(found))
+        self.group = group or next(iter(given))
+        self._window = run_window(folder, self.group)
+        self.zero = "" if self._window is None else self._window.zero
         self._names = found[self.group]
         data = self._data()
         self._dimension = next(
@@ -78,22 +89,28 @@ class RunSource:
 
     def traces(self, share: tuple[int, int]) -> Iterator[Trace]:
         data = self._data()
-        time = np.asarray(data["time"].values)
-        seconds = (
-            time.astype("timedelta64[ns]").astype(np.int64) / 1e9 if time.dtype.kind == "m" else _since_start(time)
-        )
+        seconds = self._seconds(np.asarray(data["time"].values))
+        place = f"{self.place}: {self.group}"
+        faults = time_faults(seconds, place, may_jump=self._window is not None)
+        if faults:
+            raise ScenarioError(faults)
         names = portion(self.names, share)
         at_once = max(1, int(_BYTES / (8.0 * seconds.size * (len(self._names) + 2))))
-        good: Array | None = None
         for begin in range(0, len(names), at_once):
             chosen = names[begin : begin + at_once]
             loaded = self._load(data, chosen)
             for row, name in enumerate(chosen):
                 columns = {key: np.ascontiguousarray(values[row]) for key, values in loaded.items()}
-                where = f"{self.place}: {self.group}, {name}"
-                trace = assemble(name, {"time_s": seconds, **columns}, where, checked_time=good)
-                good = seconds
-                yield trace
+                trace = assemble(name, {"time_s": seconds, **columns}, f"{place}, {name}", checked_time=seconds)
+                yield trace if self._window is None else replace(trace, sampling=self._window.step)
+
+    def _seconds(self, time: NDArray[Any]) -> Array:
+        """(samples,) [s]."""
+        if time.dtype.kind == "M":
+            time = (time - time[0]).astype("timedelta64[ns]")
+        passed = time.astype("timedelta64[ns]") if time.dtype.kind == "m" else np.rint(time)
+        opens = 0 if self._window is None else self._window.opens
+        return np.asarray((passed.astype(np.int64) - opens) / 1e9)
 
     def _load(self, data: Any, chosen: tuple[str, ...]) -> dict[str, Array]:
         """Quantity -> (DER, samples)."""
@@ -131,12 +148,6 @@ class RunSource:
                 ]
             )
         return np.array([kilo * UNITS[unit][1] / rating for rating in ratings if rating is not None])
-
-
-def _since_start(time: Any) -> Array:
-    if time.dtype.kind == "M":
-        return np.asarray((time - time[0]).astype("timedelta64[ns]").astype(np.int64) / 1e9)
-    return np.asarray(time, dtype=np.float64) / 1e9
 
 
 def _quantities(node: Any) -> dict[str, str]:
