@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
 
-from cosim.calibrated import Value
 from cosim.errors import Fault, ScenarioError
 from cosim.model import NAME
 from cosim.scenario import faults_of
@@ -114,19 +113,6 @@ class TargetModel(Settings):
         return dict(self.model_extra or {})
 
 
-class Bound(Settings):
-    """What is known of a parameter before the fit, for targets that search."""
-
-    low: float | None = None
-    """The lowest value allowed [the parameter's unit]."""
-    high: float | None = None
-    """The highest value allowed [the parameter's unit]."""
-    start: Value | None = None
-    """Where the search begins; none: in the middle."""
-    prior: tuple[float, float] | None = None
-    """Mean and standard deviation of what is known beforehand; none: nothing is."""
-
-
 class CalibrationFile(Settings):
     """One calibration: data, split, target."""
 
@@ -149,8 +135,6 @@ class CalibrationFile(Settings):
     """What the fit makes small, one of the target's `objectives`; none: its first."""
     baselines: tuple[str, ...] | None = None
     """What the scores are held against on the same data, some of the target's `baselines` by name; none: all."""
-    parameters: dict[str, Bound] = Field(default_factory=dict)
-    """Bounds and priors of parameters, for targets that search; name -> bound."""
 
     _document: Document = PrivateAttr(default_factory=lambda: Document("calibration", None))
     _folder: Path = PrivateAttr(default_factory=Path)
@@ -201,4 +185,4 @@ def load_calibration(path: str | Path) -> CalibrationFile:
     return file
 
 
-__all__ = ["Bound", "CalibrationFile", "Clock", "ColumnOfFile", "DataFile", "load_calibration"]
+__all__ = ["CalibrationFile", "Clock", "ColumnOfFile", "DataFile", "load_calibration"]

@@ -79,8 +79,6 @@ class EvCharging(Target):
 
     def check(self, task: Task) -> Sequence[Fault]:
         """A split is needed, and sessions enough on both sides of it."""
-        if task.file.parameters:
-            return [Fault("parameters", "bounds are not taken by this target.", "Leave them out.")]
         if task.file.split is None:
             return [Fault("calibration", "has no split.", "Say what is held out.")]
         data = _recorded(task, self.config.kind_of_user)

@@ -102,8 +102,6 @@ class HousePopulation(Target):
 
     def check(self, task: Task) -> Sequence[Fault]:
         """A split is needed, and weather for all days of it, a row a day."""
-        if task.file.parameters:
-            return [Fault("parameters", "bounds are not taken by this target.", "Leave them out.")]
         if task.file.split is None:
             return [Fault("calibration", "has no split.", "Say what is fitted and what is held out.")]
         weather = task.tables["weather"]

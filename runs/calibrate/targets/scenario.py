@@ -149,9 +149,6 @@ class ScenarioParameters(Target):
     def check(self, task: Task) -> Sequence[Fault]:
         """The scenario must run at the bounds, and the data must reach it."""
         place = task.file.document.place
-        if task.file.parameters:
-            there = place(("parameters",))
-            return [Fault(there, "is not for this target.", "Give the bounds under target.parameters.")]
         batch = self._batch(task.file, None)
         faults = check_points(batch, self.config.parameters, place(("target", "parameters")))
         if not faults:
