@@ -21,6 +21,8 @@ Floats = NDArray[np.float64]
 GOOD = "good"
 GROUP = "group"  #: the table's column
 LONG = 26  #: so many characters of a value are shown
+LABELS = ("bus", "generator", "branch", "link")  #: settings whose numbers are names
+NOISE = 1e-12  #: of a figure's largest value, below which it is rounding
 TOGETHER = 0.95  #: from this rank correlation on two parameters cannot be told apart
 
 
@@ -36,6 +38,7 @@ class Factor:
     unit: str
     values: pandas.Series  #: of all runs
     nominal: bool
+    is_seed: bool = False
 
     @property
     def title(self) -> str:
@@ -91,9 +94,12 @@ class Outcome:
         for name, entry in self.batch.description["parameters"].items():
             values = self.table[PARAMETER + name]
             if values.nunique(dropna=False) > 1:
-                seed = entry["path"].rpartition(".")[2] == "seed"
+                setting = entry["path"].rpartition(".")[2]
+                seed = setting == "seed"
+                if setting in LABELS:
+                    values = values.astype(str)
                 nominal = seed or values.dtype.kind not in "iuf"
-                found.append(Factor(name, PARAMETER + name, entry["unit"], values, nominal=nominal))
+                found.append(Factor(name, PARAMETER + name, entry["unit"], values, nominal=nominal, is_seed=seed))
         return found
 
     @cached_property
@@ -107,7 +113,7 @@ class Outcome:
     def figures(self) -> list[Figure]:
         """All summary figures that at least one good run has."""
         found = [
-            Figure(name, entry["title"], unit_text(entry["unit"]), self.table[FIGURE + name].to_numpy(dtype=float))
+            Figure(name, entry["title"], unit_text(entry["unit"]), _clean(self.table[FIGURE + name]))
             for name, entry in self.batch.description["figures"].items()
         ]
         return [figure for figure in found if np.isfinite(figure.values[self.good]).any()]
@@ -115,6 +121,14 @@ class Outcome:
     def counted(self, figure: Figure) -> NDArray[np.bool_]:
         """The good runs that have the figure, (run,)."""
         return self.good & np.isfinite(figure.values)
+
+
+def _clean(values: pandas.Series) -> Floats:
+    """As numbers (run,), those that are but rounding 0."""
+    found = values.to_numpy(dtype=float)
+    size = np.abs(found)
+    most = float(size[np.isfinite(size)].max(initial=0.0))
+    return np.where(size < NOISE * most, 0.0, found)
 
 
 def unit_text(unit: str) -> str:

@@ -14,7 +14,7 @@ from cosim.batch_folder import LOG, TABLE, Batch
 from cosim.errors import MachineError
 from cosim.results import REPORT
 from runs.batch.estimate import duration_text
-from runs.batch_report import bands, responses, tables
+from runs.batch_report import bands, maps, responses, tables
 from runs.batch_report.factors import Outcome, shown, together
 from runs.report import style
 from runs.report.cards import Card
@@ -106,6 +106,7 @@ def render(outcome: Outcome, path: Path, again: str) -> str:
 def _sections(outcome: Outcome) -> list[Section]:
     """The figures that this batch has, in the order in which one asks."""
     parts = {
+        "Maps": maps.maps(outcome),
         "What matters most": responses.what_matters(outcome),
         "Response of each figure to each parameter": responses.responses(outcome),
         "Over time": bands.bands(outcome),

@@ -31,9 +31,11 @@ def quantiles(values: Floats) -> Floats:
     return np.asarray(quantiles_over_last(values, SHARES), dtype=float)
 
 
-def number(value: float, unit: str = "") -> str:
+def number(value: float, unit: str = "", digits: int = 4) -> str:
     """A figure's value for the eye."""
-    return f"{value:,.4g}" + (f" {unit}" if unit else "")
+    digits += unit == "Hz"  # frequencies differ in the last ones
+    text = f"{value:,.0f}" if 10**digits <= abs(value) < 1e9 else f"{value:,.{digits}g}"
+    return text + (f" {unit}" if unit else "")
 
 
 def axis_text(figure: Figure) -> str:

@@ -89,7 +89,7 @@ class Chart:
         import plotly.graph_objects as go
 
         if not any(trace.showlegend is not False and trace.name for trace in self.traces):
-            self.layout |= {"showlegend": False, "margin": {"t": 14}}
+            self.layout = {"showlegend": False, "margin": {"t": 14}} | self.layout
         layout = self.layout | {"height": self.height, "shapes": self.shapes, "annotations": self.annotations}
         found: dict[str, Any] = go.Figure(self.traces, layout).to_dict()
         found["layout"].pop("template", None)
