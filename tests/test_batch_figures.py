@@ -64,7 +64,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return of(power, acts=True).write(folder, of(constant(5.0) + 0.5j, acts=False))
 
 
-WINDOW = ("der_lost_power", "der_tripped", "der_tripped_power", "frequency_nadir")
+WINDOW = ("der_lost_power", "der_tripped", "der_tripped_power", "frequency_nadir", "frequency_nadir_der_held")
 
 
 def figure(run: Run, **spec: Any) -> float | None:
@@ -89,7 +89,7 @@ def figure(run: Run, **spec: Any) -> float | None:
         ("devices_affected", 60.0),
         ("message_latency", None),  # nobody recorded it
         ("boundary_mismatch", None),  # there is no boundary
-        *((name, None) for name in WINDOW),  # there is no event window; in one: tests/test_window_results.py
+        *((name, None) for name in WINDOW),  # there is no event window; in one: tests/test_event_window.py
     ],
 )
 def test_ready_figures_are_those_of_the_series(run: Run, name: str, expected: float | None) -> None:

@@ -10,11 +10,13 @@ import pytest
 import yaml
 
 import cosim
+from cosim.contract import Port
 from cosim.errors import ScenarioError
 from cosim.federation import Federation
 from cosim.scenario import Scenario, from_mapping
 from cosim.wiring import wire
 from feeders.window_model import CAUSES
+from runs.batch.figures import FigureSpec, compute_figures, figure_problem
 from runs.summary import summarise
 from solvers.der_fleet import ELEMENTS, Mode
 
@@ -270,6 +272,17 @@ def test_a_step_half_as_long(beside: Any) -> None:
     assert federation.step == STEP // 2
     halved = since_start(beside.half_step, "dynamics")
     np.testing.assert_array_equal(halved, np.arange(OPENS, OPENS + LASTS, STEP // 2))
+
+
+def test_a_batch_has_the_nadir_with_der_held_and_no_shedding(beside: Any) -> None:
+    """What needs an undisturbed twin is refused, as this one is as much disturbed as the run."""
+    found = compute_figures(beside, {"nadir": FigureSpec(figure="frequency_nadir_der_held")})
+    assert found["nadir"] == group(beside.baseline, "dynamics").coi_frequency.values.min()
+    outputs = {"oak_window": {"power": Port("power", "MVA", "out", "")}}
+    text = figure_problem(FigureSpec(figure="energy_shed"), outputs, has_twin=True, der_held=True)
+    assert text == "needs another twin: that of this scenario has its DER held in the event window"
+    assert figure_problem(FigureSpec(figure="energy_shed"), outputs, has_twin=True) == ""
+    assert compute_figures(beside, {"shed": FigureSpec(figure="energy_shed")})["shed"] is None
 
 
 def test_half_the_step_changes_lost_power_by_less_than_a_percent(beside: Any) -> None:

@@ -39,7 +39,7 @@ class Ready:
     outputs: tuple[str, ...]  #: outputs of which one federate must record at least one
     of: Callable[[Summary, str | None], Iterable[float | None]]
     combine: Callable[[Iterable[float]], float]
-    needs_twin: bool = False
+    needs_twin: Literal["", "undisturbed", "der held"] = ""  #: which twin, if any
 
 
 def _loads(summary: Summary, federate: str | None) -> list[Load]:
@@ -78,7 +78,12 @@ READY: Mapping[str, Ready] = {
     "peak_load": Ready("highest load", "MW", POWER, _of_loads(lambda load: load.peak_mw.value), max),
     "energy": Ready("energy drawn", "MWh", POWER, _of_loads(lambda load: load.energy_mwh), sum),
     "energy_shed": Ready(
-        "energy not drawn while the disturbance acts", "MWh", POWER, _of_loads(lambda load: load.shed_mwh), sum, True
+        "energy not drawn while the disturbance acts",
+        "MWh",
+        POWER,
+        _of_loads(lambda load: load.shed_mwh),
+        sum,
+        "undisturbed",
     ),
     "energy_rebound": Ready(
         "energy drawn on top from the onset on",
@@ -86,7 +91,7 @@ READY: Mapping[str, Ready] = {
         POWER,
         _of_loads(lambda load: load.rebound_mwh if load.shed_mwh else load.shed_mwh),
         sum,
-        True,
+        "undisturbed",
     ),
     "rebound_peak": Ready(
         "highest load above the undisturbed one from the onset on",
@@ -94,7 +99,7 @@ READY: Mapping[str, Ready] = {
         POWER,
         _of_loads(lambda load: load.shed_mwh if load.rebound_peak_mw is None else max(load.rebound_peak_mw.value, 0.0)),
         max,
-        True,
+        "undisturbed",
     ),
     "baseline_peak_load": Ready(
         "highest undisturbed load",
@@ -102,7 +107,7 @@ READY: Mapping[str, Ready] = {
         POWER,
         _of_loads(lambda load: None if load.baseline_peak_mw is None else load.baseline_peak_mw.value),
         max,
-        True,
+        "undisturbed",
     ),
     "minimum_voltage": Ready("lowest voltage", "pu", VOLTAGE, lambda s, f: (low for low, _ in _voltages(s, f)), min),
     "maximum_voltage": Ready("highest voltage", "pu", VOLTAGE, lambda s, f: (high for _, high in _voltages(s, f)), max),
@@ -163,6 +168,16 @@ READY: Mapping[str, Ready] = {
         lambda s, f: () if s.window is None or s.window.frequency is None else (s.window.frequency.lowest_hz,),
         min,
     ),
+    "frequency_nadir_der_held": Ready(
+        "lowest frequency of the machines in the event window of the twin with DER held",
+        "Hz",
+        ("coi_frequency",),
+        lambda s, f: (
+            () if s.window is None or s.window.frequency_der_held is None else (s.window.frequency_der_held.lowest_hz,)
+        ),
+        min,
+        "der held",
+    ),
     "boundary_mismatch": Ready(
         "worst boundary mismatch as a share of its tolerance",
         "1",
@@ -202,7 +217,7 @@ class FigureSpec(Settings):
     time_of_max and time_of_min (hours since the start), quantile(0.95), duration_above(4.5) and duration_below(0.95)
     (hours)."""
     minus_baseline: bool = False
-    """Take the undisturbed twin's series off first."""
+    """Take the twin's series off first: undisturbed, or with DER held in the event window."""
     during: tuple[str, str] | None = None
     """Only between these times of each day, as [17:00, 20:00]; a first one later than the second spans midnight."""
     unit: str | None = None
@@ -251,8 +266,8 @@ class FigureSpec(Settings):
 
     @property
     def needs_twin(self) -> bool:
-        """Whether there must be an undisturbed twin."""
-        return self.minus_baseline or (self.figure is not None and READY[self.figure].needs_twin)
+        """Whether there must be a twin."""
+        return self.minus_baseline or (self.figure is not None and READY[self.figure].needs_twin != "")
 
 
 def named_figures(given: Any) -> Any:
@@ -275,10 +290,20 @@ def _nanoseconds(clock: str) -> int:
 # ------------------------------------------------------------------------------------ before a run
 
 
-def figure_problem(spec: FigureSpec, outputs: Mapping[str, Mapping[str, Port]], *, has_twin: bool) -> str:
-    """Why a figure can never be computed of a run with these outputs (federate -> port -> it); "" if it can."""
+def figure_problem(
+    spec: FigureSpec, outputs: Mapping[str, Mapping[str, Port]], *, has_twin: bool, der_held: bool = False
+) -> str:
+    """Why a figure can never be computed of a run with these outputs (federate -> port -> it); "" if it can.
+
+    `der_held`: the twin is not undisturbed, but has its DER held in the event window.
+    """
+    wanted = "" if spec.figure is None else READY[spec.figure].needs_twin
     if spec.needs_twin and not has_twin:
-        return "needs the undisturbed twin; the scenario has no perturbations, or the batch says `baseline: false`"
+        which = "twin with DER held" if wanted == "der held" else "undisturbed twin"
+        return f"needs the {which}; the scenario has no perturbations, or the batch says `baseline: false`"
+    if wanted and (wanted == "der held") != der_held:
+        found = "has its DER held in the event window" if der_held else "is undisturbed"
+        return f"needs another twin: that of this scenario {found}"
     if spec.figure is not None:
         return _ready_problem(spec, outputs)
     reference = PortReference.parse(str(spec.of))

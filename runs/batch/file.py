@@ -120,7 +120,8 @@ class BatchFile(Settings):
     scenario: InputFile
     """The base scenario; a relative path counts from the batch file's folder."""
     baseline: bool = True
-    """Run the undisturbed twin beside each run of a scenario with perturbations."""
+    """Run the twin beside each run: undisturbed, where there are perturbations; with DER held, where an event window
+    has DER."""
     seed: int = Field(default=1, ge=0, le=2**63 - 1)
     """The seed of the sampled points; the runs' own seed is the scenario's `seed`."""
     parameters: dict[str, str] = Field(default_factory=dict)

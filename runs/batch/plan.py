@@ -23,6 +23,7 @@ from cosim.manifest import input_hashes, versions
 from cosim.registry import federate_class, unknown
 from cosim.scenario import Scenario, from_mapping, is_disturbed
 from cosim.seeds import generator
+from cosim.window_wiring import der_responding
 from cosim.wiring import wire
 from cosim.yaml_places import Document, Location
 from runs.batch.addressing import PathError, assign, locations
@@ -234,13 +235,15 @@ def _check_outputs(batch: BatchFile, variants: Sequence[Variant]) -> _Checked:
     first = {variant.group: variant for variant in reversed(variants) if variant.valid}
     if not first:
         return checked
-    recorded = {group: _outputs(variant.load()) for group, variant in sorted(first.items())}
+    wired = {group: wire(variant.load()) for group, variant in sorted(first.items())}
+    recorded = {group: _outputs(federation) for group, federation in wired.items()}
     faults = []
     for name, spec in batch.figures.items():
         problems = {}
         for group, outputs in recorded.items():
             twin = batch.baseline and is_disturbed(first[group].scenario or {})
-            problems[group] = figure_problem(spec, outputs, has_twin=twin)
+            held = der_responding(first[group].load(), wired[group])
+            problems[group] = figure_problem(spec, outputs, has_twin=twin, der_held=held)
         wrong = {group: problem for group, problem in problems.items() if problem}
         if len(wrong) == len(problems):
             text = next(iter(wrong.values()))
@@ -261,9 +264,8 @@ def _check_outputs(batch: BatchFile, variants: Sequence[Variant]) -> _Checked:
     return checked
 
 
-def _outputs(scenario: Scenario) -> dict[str, dict[str, Port]]:
-    """The outputs that a run of `scenario` records: federate -> port -> it."""
-    federation = wire(scenario)
+def _outputs(federation: Federation) -> dict[str, dict[str, Port]]:
+    """The outputs that a run records: federate -> port -> it."""
     return {
         spec.name: {
             port.name: port
