@@ -152,11 +152,11 @@ def test_two_hundred_runs_with_ten_workers_killed(execute: Callable[..., Ended],
 
 
 def test_the_same_bits_alone_and_on_any_number_of_workers(execute: Callable[..., Ended], tmp_path: Path) -> None:
-    plan = plan_of(tmp_path, small_scenario(), [{"seeds": {"count": 3}}])
+    plan = plan_of(tmp_path, small_scenario(), [{"seeds": {"count": 2}}])
     alone = [cosim.run(variant.load(), tmp_path / variant.run).manifest["digest"] for variant in plan.variants]
     on_two = execute(plan, tmp_path / "two")
     on_one = run_batch(plan, tmp_path / "one", Choice(workers=1), lambda state: None)
-    assert len(set(alone)) == 3
+    assert len(set(alone)) == 2
     assert [row.digest for row in on_two.rows] == [row.digest for row in on_one.rows] == alone
     assert table_of(tmp_path / "two").equals(table_of(tmp_path / "one"))
 

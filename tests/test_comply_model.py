@@ -52,7 +52,7 @@ def waveforms(rng: np.random.Generator, end: float, dt: float) -> tuple[np.ndarr
 cases = given(seed=st.integers(0, 2**32 - 1), long=st.booleans(), accuracy=st.sampled_from(["exact", "table 3"]))
 
 
-@settings(max_examples=5, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @cases
 def test_the_sound_model_never_fails(seed: int, long: bool, accuracy: str) -> None:
     check(seed, long=long, accuracy=accuracy)

@@ -77,13 +77,13 @@ def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> None:
 
 def test_the_same_bits_warm_as_cold(tmp_path: Path, warm: Noting) -> None:
     """GridLAB-D, power flow, dispatch, weather and demand, from modules imported before the fork."""
-    horizon = {"start": "2014-01-16T14:00:00", "duration": "10 min", "step": "60 s"}
+    horizon = {"start": "2014-01-16T14:00:00", "duration": "3 min", "step": "60 s"}
     scenario = cosim.load(ROOT / "runs" / "scenarios" / "heat_wave_neighbourhood.yaml")
     scenario = scenario.update(horizon=horizon, perturbations=[])
     cold = cosim.run(scenario, tmp_path / "cold")
-    runs = [cosim.run(scenario, tmp_path / name, launcher=warm) for name in ("first", "second")]
-    assert all(run.trustworthy for run in runs)
-    assert {run.manifest["digest"] for run in runs} == {cold.manifest["digest"]}
+    forked = cosim.run(scenario, tmp_path / "forked", launcher=warm)
+    assert forked.trustworthy
+    assert forked.manifest["digest"] == cold.manifest["digest"]
     assert {process.ppid() for process in warm.alive()} == set()
 
 

@@ -25,7 +25,7 @@ def test_one_process_or_one_for_each_federate(tmp_path: Path) -> None:
 
 def test_iterated_rounds_across_processes(tmp_path: Path) -> None:
     """Transmission and feeder repeat a step in one process' main thread and across processes alike."""
-    horizon = {"start": "2014-01-16T12:00:00", "duration": "30 min", "step": "5 min"}
+    horizon = {"start": "2014-01-16T12:00:00", "duration": "10 min", "step": "5 min"}
     scenario = cosim.load(ROOT / "runs" / "scenarios" / "iterated_coupling.yaml").update(
         horizon=horizon, perturbations=[]
     )

@@ -75,6 +75,7 @@ def test_a_small_town_runs(tmp_path: Path) -> None:
     assert not np.array_equal(*powers)
 
 
+@pytest.mark.long
 def test_a_small_region_runs(tmp_path: Path) -> None:
     """Detailed feeders in processes of their own, equivalents beside the grid."""
     scenario = changed("region", "15 min", oak={"buses": ["7229"]}, ash={"buses": ["5449", "5385", "6199"]})
