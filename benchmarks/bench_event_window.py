@@ -19,8 +19,7 @@ from typing import Any
 import cosim
 from benchmarks.plain_loop import run_plain
 from cosim.scenario import from_mapping
-from runs.recorded import Recorded
-from runs.window_results import summarise_window
+from runs.summary import summarise
 
 TDCOSIM = 0.038  #: [s] wall per simulated second and DER, as published
 REPEATS = 3
@@ -88,19 +87,21 @@ def slope(folder: Path, der: int, day: str) -> dict[str, Any]:
 
 
 def halving(folder: Path, der: int) -> dict[str, Any]:
-    """What half the step changes of the power that DER lose, in all and tripped by each element, and of the nadir."""
-    mapping = scenario(2.0, der, fault="200 ms")
+    """What half the step changes where timers along the feeder decide: shares of lost power, nadir [Hz].
+
+    A fault of 0.25 s that leaves voltages about 0.5 pu; of the DER 30 % are from before 2018, 28 % of category II, the
+    others III.
+    """
+    mapping = scenario(3.0, der)
+    mapping["event_window"]["disturbances"][0] |= {"lasting": "250 ms", "reactance": 0.012}
+    mapping["event_window"]["feeders"][0]["model"]["der"][0]["makes"] = {"III": 0.6, "II": 0.4}
     run = cosim.run(from_mapping(mapping), out=folder / "halving", baseline=False, half_step=True)
-    if run.half_step is None or run.cause:
-        raise SystemExit(run.cause or "there is no run at half the step")
-    summary = summarise_window(Recorded(run), half=Recorded(run.half_step))
-    if summary is None or summary.halving is None or summary.halving.nadir_hz is None:
-        raise SystemExit("the run has no window")
-    return {
-        "power": [change.model_dump() | {"share": change.share} for change in summary.halving.power],
-        "nadir_hz": summary.halving.nadir_hz.full,
-        "change_of_nadir_hz": summary.halving.nadir_hz.half - summary.halving.nadir_hz.full,
-    }
+    window = summarise(run).window
+    if run.cause or window is None or window.halving is None or window.halving.nadir_hz is None:
+        raise SystemExit(run.cause or "the run has no window")
+    nadir = window.halving.nadir_hz
+    lost = {change.figure: {"mw": change.full, "change": change.share} for change in window.halving.power}
+    return lost | {"change_of_nadir_hz": nadir.half - nadir.full}
 
 
 def main(der: str = "1000") -> None:

@@ -310,7 +310,7 @@ def test_half_the_step_in_andes(tmp_path: Path) -> None:
     given = mapping(duration="3 s", transmission={"kind": "andes_dynamics", "case": "ieee39"})
     given["horizon"]["duration"] = "7 min"
     window = given["event_window"]
-    window["disturbances"][0] |= {"reactance": 0.004, "lasting": "250 ms"}
+    window["disturbances"][0] |= {"reactance": 0.012, "lasting": "250 ms"}  # it leaves voltages about 0.5 pu
     makes = {"III": 0.6, "II": 0.4}
     window["feeders"][0]["model"] = {
         "der": [{"name": "pv", "count": 500, "rating": 3, "makes": makes, "legacy_share": 0.3}]
@@ -320,7 +320,8 @@ def test_half_the_step_in_andes(tmp_path: Path) -> None:
     found = summarise(run).window
     assert found is not None
     assert found.halving is not None
-    assert next(change.full for change in found.halving.power if change.figure == "tripped") > 10
+    tripped = sum(found.feeders[0].tripped.values())
+    assert 20 < tripped < found.feeders[0].makes["1547-2003"]
     assert found.halving.largest < 0.01
     again = cosim.run(from_mapping(given), out=tmp_path / "again", baseline=False)
     assert again.manifest["digest"] == run.manifest["digest"]
