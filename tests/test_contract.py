@@ -8,6 +8,7 @@ may be process-wide; this file is that process's program too.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import subprocess
 import sys
@@ -111,7 +112,19 @@ def outcome(kind: str, attempt: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
 
 
-KINDS = pytest.mark.parametrize("kind", federate_kinds())
+#: What a kind needs beyond the project's requirements: the module, and the extra that brings it
+EXTRAS = {"andes_dynamics": ("andes", "dynamics")}
+
+
+def marked(kind: str) -> Any:
+    """A kind, skipped where what it needs is not installed."""
+    module, extra = EXTRAS.get(kind, ("", ""))
+    absent = bool(module) and importlib.util.find_spec(module) is None
+    reason = f'{module} is an optional extra: pip install "cosim[{extra}]"'
+    return pytest.param(kind, marks=pytest.mark.skipif(absent, reason=reason))
+
+
+KINDS = pytest.mark.parametrize("kind", [marked(kind) for kind in federate_kinds()])
 
 
 def test_every_kind_has_a_case_and_every_case_a_kind() -> None:
