@@ -43,6 +43,7 @@ class FleetView(BaseModel):
 
     unit: str  #: "MW", or "pu" (of one DER's rating each) where ratings are not known
     time_s: list[float]
+    close_s: float | None  #: the end of the event window, which begins at 0; None: there is none
     losses: list[Loss]
     lost_most: dict[str, float]  #: cause -> the most that was away at a time
     lost: float  #: sum of all outages' power before
@@ -97,6 +98,7 @@ class _Piece(BaseModel):
     pictures: list[Picture]
     outages: list[tuple[str, float, float, float, float]]  #: cause, start, end, lost, returned
     span: tuple[float, float]
+    close: float | None = None
 
 
 def comply(
@@ -166,7 +168,7 @@ def _judge_share(
         verdict, op = judge_trace(trace, fleet.held(trace.name))
         piece.verdicts.append(verdict)
         piece.outages.extend(_losses(op, verdict))
-        piece.span = (float(trace.time[0]), trace.end)
+        piece.span, piece.close = (float(trace.time[0]), trace.end), trace.close
         piece.pictures = _keep(piece.pictures, verdict, op, pictured)
     return piece
 
@@ -255,6 +257,7 @@ def _fleet_view(pieces: list[_Piece], *, known: bool) -> FleetView:
     return FleetView(
         unit="MW" if known else "pu",
         time_s=time.tolist(),
+        close_s=pieces[0].close,
         losses=losses,
         lost_most={loss.cause: max(loss.lost) for loss in losses},
         lost=round(sum(o[3] for o in outages), 6),

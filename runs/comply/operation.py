@@ -257,7 +257,7 @@ class Operation:
             return "phase jump", "cessation after a phase-angle change", None, None
         if self._faded(outage):
             return "no source", "its output faded away", None, None
-        return "forbidden", f"{visit.mode} operation was required", None, None
+        return "forbidden", f"lost in {visit.mode} operation", None, None
 
     def _tripped_at(self, outage: Outage) -> float | None:
         """When in an outage the DER says it tripped [s]; None: it does not say."""

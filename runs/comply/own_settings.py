@@ -53,13 +53,11 @@ def own_settings(
     if federation is None or spec is None:
         return {}
     feeder = federation.build(spec)
-    settings = getattr(feeder, "der_settings", None)
+    settings, makes = getattr(feeder, "der_settings", None), getattr(feeder, "makes", ())
     if settings is None:
         return {}
     own = settings(legacies_as=legacies_as)
-    return {
-        name: {**own[name], "make": make, "accuracy": accuracy} for name, make in zip(own, feeder.makes, strict=True)
-    }
+    return {name: {**own[name], "make": make, "accuracy": accuracy} for name, make in zip(own, makes, strict=True)}
 
 
 def _feeder(federation: Federation, group: str | None) -> FederateSpec | None:

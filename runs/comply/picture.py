@@ -21,7 +21,7 @@ class Curve:
 
     duration: list[float]  #: [s]
     value: list[float]  #: [pu] or [Hz]
-    out_after: float | None  #: [s] after its onset the output ended; None: it did not
+    ends: list[tuple[float, float]]  #: ([s] after its onset, value) at which the output ended
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Picture:
     kind: str  #: its make and what took its output away, in words; a few of each kind are drawn
     depth: float  #: [pu] how far the voltage went from nominal
     category: str
+    close: float | None  #: [s] the end of the window, which begins at 0; None: there is none
     time: list[float]  #: [s]
     voltages: list[list[float]]  #: [pu], one a phase
     frequency: list[float]  #: [Hz]
@@ -57,6 +58,7 @@ def picture(verdict: Verdict, op: Operation) -> Picture:
         kind=kind_of(verdict),
         depth=depth_of(op),
         category=verdict.category,
+        close=trace.close,
         time=_list(trace.time, kept),
         voltages=[_list(row, kept) for row in trace.voltage],
         frequency=_list(trace.frequency, kept),
@@ -113,7 +115,10 @@ def _curves(op: Operation, mask: NDArray[np.bool_], values: Array, side: float) 
         order = np.argsort(side * -depth, kind="stable")  # from the deepest on
         lasted = np.cumsum(duration[order])
         pick = np.unique(np.linspace(0, lasted.size - 1, min(200, lasted.size)).round().astype(int))
-        outage = next((o for o in op.outages if first <= o.first <= stop), None)
-        out_after = None if outage is None else max(outage.start - float(trace.time[first]), 1e-3)
-        found.append(Curve(np.round(lasted[pick], 6).tolist(), np.round(depth[order][pick], 5).tolist(), out_after))
+        ends = [
+            (max(outage.start - float(trace.time[first]), 1e-3), round(float(values[max(outage.first - 1, first)]), 5))
+            for outage in op.outages
+            if first <= outage.first <= stop
+        ]
+        found.append(Curve(np.round(lasted[pick], 6).tolist(), np.round(depth[order][pick], 5).tolist(), ends))
     return found

@@ -118,11 +118,11 @@ def _disturbances(figure: Any, der: str, curves: list[Curve], colour: str, first
                 hovertemplate=f"{der}: %{{y:.4g}} for %{{x:.4g}} s<extra></extra>",
             )
         )
-        if curve.out_after is not None:
+        if curve.ends:
             figure.add_trace(
                 go.Scatter(
-                    x=[max(first, curve.out_after)],
-                    y=[curve.value[0]],
+                    x=[max(first, after) for after, _ in curve.ends],
+                    y=[value for _, value in curve.ends],
                     mode="markers",
                     marker={"symbol": "x", "size": 9, "color": colour},
                     legendgroup=der,
@@ -146,7 +146,7 @@ def trace_figure(one: Picture) -> Any:
     ]
     for number, (name, values, row) in enumerate(rows):
         figure.add_trace(
-            go.Scattergl(
+            go.Scatter(
                 x=one.time,
                 y=values,
                 name=name,
@@ -174,6 +174,8 @@ def trace_figure(one: Picture) -> Any:
     for row, title in ((1, "voltage [pu]"), (2, "frequency [Hz]"), (3, "output [pu]")):
         figure.update_yaxes(title=title, row=row, col=1)
     figure.update_xaxes(title="time [s]", row=3, col=1)
+    if one.close is not None:
+        figure.update_xaxes(range=[0.0, one.close])
     return _styled(figure, 560)
 
 
@@ -193,7 +195,7 @@ def fleet_figure(fleet: FleetView) -> Any:
                 line={"shape": "hv", "width": 0.5, "color": _LINES[number % len(_LINES)]},
             )
         )
-    figure.update_xaxes(title="time [s]")
+    figure.update_xaxes(title="time [s]", range=None if fleet.close_s is None else [0.0, fleet.close_s])
     figure.update_yaxes(title=f"output away [{fleet.unit}]", rangemode="tozero")
     return _styled(figure, 340)
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from cosim.errors import Fault, ScenarioError
 from runs.comply.judgement import Judged, Judgement
+from runs.comply.picture import kind_of
 from runs.comply.planes import fleet_figure, frequency_plane, trace_figure, voltage_plane
-from runs.comply.summary import margin
+from runs.comply.summary import held_to, kind_in_words, kinds, margin, who, who_lost
 from runs.comply.verdict import EXERCISED, ORDER, Finding, Verdict
 
 _COLOURS = {
@@ -26,7 +27,7 @@ _STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;margin:0 auto;max-width:1180px;padding:24px;color:#202124;background:#fff}
 h1{font-size:24px;margin:0}h2{font-size:19px;margin:32px 0 8px}h3{font-size:16px;margin:24px 0 4px}
 table{border-collapse:collapse;width:100%;font-size:14px}td,th{border-bottom:1px solid #dadce0;padding:5px 8px;
-text-align:left;vertical-align:top}th{font-weight:600;background:#f8f9fa}td.n{text-align:right;white-space:nowrap}
+text-align:left;vertical-align:top}th{font-weight:600;background:#f8f9fa}td.n,th.n{text-align:right;white-space:nowrap}
 .result{font-weight:600;white-space:nowrap}
 .banner{border-left:6px solid;padding:8px 16px;margin:16px 0;background:#f8f9fa}
 .banner>b{font-size:20px}.small{color:#5f6368;font-size:13px}details{margin:8px 0}
@@ -69,24 +70,22 @@ def _page(judged: Judged) -> str:
 def _banner(judgement: Judgement) -> str:
     colour = _COLOURS[judgement.result]
     counts = ", ".join(f"{number} {name}" for name, number in judgement.counts.items())
-    one = judgement.der[0]
-    held = f"Category {one.category}, {one.normal_category}, edition {one.edition}"
-    kinds = {(v.category, v.normal_category, v.edition) for v in judgement.der}
-    if len(kinds) > 1:
-        held = f"{len(kinds)} kinds of categories and editions"
+    editions = ", ".join(sorted({v.edition for v in judgement.der}))
+    zero = f"<div class=small>Times count from {escape(judgement.time_zero)}.</div>" if judgement.time_zero else ""
     return (
         f"<div class=banner style='border-color:{colour}'><b style='color:{colour}'>{judgement.result.upper()}</b> "
-        f"{len(judgement.der)} DER: {counts}. {held}.{_why(judgement)}</div>"
+        f"{len(judgement.der)} DER: {counts}.<div>Held to {escape(held_to(judgement.der))}; edition {editions}.</div>"
+        f"{zero}{_why(judgement)}</div>"
     )
 
 
 def _why(judgement: Judgement) -> str:
-    found = [(v.der, f) for v in judgement.der for f in v.findings if f.result == judgement.result and f.fault]
-    lines = [
-        f"<li><b>{escape(der)}</b>, {f.clause}: {escape(f.fault or '')}. {escape(f.explanation)}" for der, f in found
-    ]
-    more = f"<li>and {len(lines) - 8} more" if len(lines) > 8 else ""
-    return f"<ul>{''.join(lines[:8])}{more}</ul>" if lines else ""
+    found = kinds(judgement.der, ("fail", "indeterminate"))
+    lines = []
+    for kind in found:
+        head, *rest = kind_in_words(kind).split("\n")
+        lines.append(f"<li><b>{escape(head)}</b><br>{'<br>'.join(escape(line) for line in rest)}")
+    return f"<ul>{''.join(lines)}</ul>" if lines else ""
 
 
 def _coloured(result: str) -> str:
@@ -96,16 +95,20 @@ def _coloured(result: str) -> str:
 def _overview(judgement: Judgement) -> str:
     if len(judgement.der) == 1:
         return "<h2>Clauses</h2>" + _parted(judgement.der[0].findings)
-    head = "".join(f"<th>{name}" for name in ORDER)
+    head = "".join(f"<th class=n>{name}" for name in ORDER)
+    titles = {f.clause: f.title for v in judgement.der for f in v.findings}
     rows = []
     for clause, counts in judgement.clauses.items():
         if not set(counts) & EXERCISED:
             continue
         cells = "".join(f"<td class=n style='color:{_COLOURS[name]}'>{counts.get(name, '')}" for name in ORDER)
-        rows.append(f"<tr><td>{clause}{cells}")
+        least = judgement.least.get(clause)
+        nearest = f"<td class=n>{margin(least).replace(chr(10), ', ')}<td>{escape(least.der)}" if least else "<td><td>"
+        rows.append(f"<tr><td>{clause}<div class=small>{escape(titles[clause])}</div>{cells}{nearest}")
     rest = [clause for clause, counts in judgement.clauses.items() if not set(counts) & EXERCISED]
     return (
-        f"<h2>Clauses, DER by result</h2><table><tr><th>clause{head}{''.join(rows)}</table>"
+        f"<h2>Clauses, DER by result</h2><table><tr><th>clause{head}<th class=n>least margin<th>of DER"
+        f"{''.join(rows)}</table>"
         f"<p class=small>Exercised by no DER, or not checkable: {', '.join(rest)}."
     )
 
@@ -164,13 +167,14 @@ def _fleet(judgement: Judgement) -> str:
         return "<h2>Fleet</h2><p>No DER lost output."
     known = "" if fleet.unit == "MW" else " Ratings are not known: each DER counts 1 pu."
     rows = "".join(
-        f"<tr><td>{escape(cause)}<td class=n>{most:.3f}"
-        for cause, most in sorted(fleet.lost_most.items(), key=lambda item: -item[1])
+        f"<tr><td>{escape(cause)}<td class=n>{fleet.lost_most[cause]:.3f}<td>{escape(who(names, makes))}"
+        for cause, (names, makes) in who_lost(judgement).items()
     )
     return (
         f"<h2>Fleet</h2><p>Lost {fleet.lost:.3f} {fleet.unit} in all, "
         f"returned {fleet.returned:.3f} {fleet.unit}.{known}</p>"
-        f"{_figure(fleet_figure(fleet))}<table><tr><th>cause<th>the most at a time [{fleet.unit}]{rows}</table>"
+        f"{_figure(fleet_figure(fleet))}<table>"
+        f"<table><tr><th>cause<th class=n>the most at a time [{fleet.unit}]<th>DER{rows}</table>"
     )
 
 
@@ -187,7 +191,8 @@ def _verdicts(judgement: Judgement) -> str:
 
 def _one(verdict: Verdict) -> str:
     return (
-        f"<details><summary>{escape(verdict.der)} {_coloured(verdict.result)}</summary>"
+        f"<details><summary>{escape(verdict.der)} {_coloured(verdict.result)} "
+        f"<span class=small>{escape(kind_of(verdict))}</span></summary>"
         f"{_parted(verdict.findings)}{_notes(verdict.warnings)}</details>"
     )
 

@@ -26,7 +26,8 @@ STYLE = {
     "not checkable": "dim",
 }
 _SHOWN = 10  #: DER, kinds of findings and warnings that are shown singly
-_NAMED = 4  #: DER that are named of many alike
+_NAMED = 6  #: DER that are named of many alike
+_TRIPPED = "tripped though ride-through was required"  #: what is told first
 _HEADS = {"indeterminate": "indeter-\nminate", "permitted": "permit-\nted"}
 
 
@@ -81,7 +82,9 @@ def kinds(verdicts: Sequence[Verdict], results: Sequence[str]) -> list[Kind]:
                 tuple(_reasons(worst)),
             )
         )
-    return sorted(found, key=lambda kind: (ORDER.index(kind.worst.result), -len(kind.der)))
+    return sorted(
+        found, key=lambda kind: (ORDER.index(kind.worst.result), kind.worst.fault != _TRIPPED, -len(kind.der))
+    )
 
 
 def _reasons(finding: Finding) -> list[str]:
@@ -96,8 +99,8 @@ def kind_in_words(kind: Kind, *, console_markup: bool = False) -> str:
     head = f"[{STYLE[worst.result]}]{worst.result}[/]" if console_markup else worst.result
     limits = margin(worst).replace("\n", ", ")
     lines = [
-        f"{head}  {clause}: {worst.fault}" if worst.fault else f"{head}  {clause}",
-        f"  {_who(kind.der, kind.makes)}",
+        f"{head}  {clause}" + (f": {'perhaps ' * (worst.result != 'fail')}{worst.fault}" if worst.fault else ""),
+        f"  {who(kind.der, kind.makes)}",
         f"  {'worst ' if len(kind.der) > 1 else ''}{kind.worst_der}: {worst.explanation}"
         + (f" (margin {limits})" if limits else ""),
         *(f"  because {reason}" for reason in kind.reasons),
@@ -105,7 +108,7 @@ def kind_in_words(kind: Kind, *, console_markup: bool = False) -> str:
     return "\n".join([lines[0], *(escape(line) if console_markup else line for line in lines[1:])])
 
 
-def _who(names: Sequence[str], makes: Sequence[str] = ()) -> str:
+def who(names: Sequence[str], makes: Sequence[str] = ()) -> str:
     """How many DER, of which makes, and the first names."""
     made = f" ({', '.join(makes)})" if makes else ""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
@@ -181,7 +184,7 @@ def _print_fleet(judgement: Judgement, console: Console) -> None:
     console.print(f"Lost {fleet.lost:.3f} {unit} in all, returned {fleet.returned:.3f} {unit}. The most at a time:")
     for cause, (names, makes) in who_lost(judgement).items():
         most = fleet.lost_most[cause]
-        console.print(f"{most:8.3f} {unit}  {escape(cause)}\n{'':13}{escape(_who(names, makes))}", highlight=False)
+        console.print(f"{most:8.3f} {unit}  {escape(cause)}\n{'':13}{escape(who(names, makes))}", highlight=False)
 
 
 def who_lost(judgement: Judgement) -> dict[str, tuple[list[str], list[str]]]:

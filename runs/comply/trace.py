@@ -52,6 +52,14 @@ class Trace:
         return float(np.median(np.diff(self.time[:100_001]))) if self.sampling is None else self.sampling
 
     @property
+    def close(self) -> float | None:
+        """When the stretch that is sampled most finely ends [s]; None: no such stretch was named."""
+        if self.sampling is None:
+            return None
+        fine = np.flatnonzero(np.diff(self.time) <= 1.5 * self.sampling)
+        return float(self.time[fine[-1] + 1]) if fine.size else None
+
+    @property
     def end(self) -> float:
         """The time up to which the last sample counts [s]."""
         return float(self.time[-1] + (self.time[-1] - self.time[-2]))

@@ -134,7 +134,12 @@ def _never(
 def coarse(op: Operation, limit: float, step: float | None = None) -> list[str]:
     """A warning where the sampling, or the `step` [s] before the sample that decides, cannot resolve a limit [s]."""
     if step is not None and step > op.tolerance and step > limit / 2.0 + TOLERANCE:
-        return [f"the sample that shows it came {step:g} s after the one before: too late to see {limit:g} s"]
+        if op.path.trace.sampling is None:
+            return [f"the sample that shows it came {step:g} s after the one before: too late to see {limit:g} s"]
+        return [
+            f"outside the window samples are {step:g} s apart, too far to see {limit:g} s: let it close later than "
+            "what is to be judged"
+        ]
     if op.tolerance <= limit / 2.0 + TOLERANCE:
         return []
     return [f"a sample every {op.tolerance:g} s is too coarse to see {limit:g} s; give at most {limit / 2.0:g} s"]

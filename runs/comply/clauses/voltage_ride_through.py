@@ -354,7 +354,7 @@ def _consecutive(op: Operation) -> Finding:
 
 
 def _restored(op: Operation) -> Finding:
-    """Output after each return of voltage to continuous operation."""
+    """Output after each return of voltage to continuous or mandatory operation."""
     demand = (
         f"{100 * tables.RESTORE_CURRENT.value:g} % of the active current before, {tables.RESTORE_TIME.value:g} s after "
         "voltage returned to continuous or mandatory operation"
@@ -375,14 +375,22 @@ def _restored(op: Operation) -> Finding:
         return say("not checkable", NO_OUTPUT)
     told = [f for before, visit in _returns(op) if (f := _one_return(op, before, visit, say)) is not None]
     return (
-        summed_up(told) if told else say("not exercised", "voltage never came back to continuous operation in service")
+        summed_up(told)
+        if told
+        else say("not exercised", "voltage never came back to where output is asked for while in service")
     )
 
 
 def _returns(op: Operation) -> list[tuple[Visit, Visit]]:
-    """Each stay outside continuous operation with the stay in continuous operation that follows it."""
-    visits = op.path.voltage_visits
-    return [(a, b) for a, b in itertools.pairwise(visits) if b.mode == "continuous"]
+    """Each stay after which output is asked for again, with the stay that follows it.
+
+    It is in continuous operation after any other mode, and in mandatory operation after cessation or permissive one.
+    """
+    return [
+        (a, b)
+        for a, b in itertools.pairwise(op.path.voltage_visits)
+        if b.mode == "continuous" or (b.mode == "mandatory" and a.mode != "continuous")
+    ]
 
 
 def _one_return(op: Operation, before: Visit, visit: Visit, say: object) -> Finding | None:
