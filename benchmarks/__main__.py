@@ -220,7 +220,7 @@ def windows() -> list[str]:
 def _halving_lines(found: dict[str, Any]) -> list[str]:
     """What half the step changes."""
     lines = [
-        "At half the step, with a fault of 0.2 s:",
+        "At half the step, with a fault of 0.25 s that leaves voltages about 0.5 pu, and DER of three makes:",
         "",
         "| | 5 ms | 2.5 ms | change |",
         "| --- | --- | --- | --- |",

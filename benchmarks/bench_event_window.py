@@ -26,7 +26,7 @@ REPEATS = 3
 SHORT, LONG = 1.0, 5.0  #: [s] of the windows
 
 
-def scenario(seconds: float, der: int, fault: str = "150 ms") -> dict[str, Any]:
+def scenario(seconds: float, der: int) -> dict[str, Any]:
     """A day of two minutes with a window; the day costs next to nothing."""
     return {
         "name": "bench_event_window",
@@ -45,7 +45,9 @@ def scenario(seconds: float, der: int, fault: str = "150 ms") -> dict[str, Any]:
             "feeders": [
                 {"name": "oak", "model": {"der": [{"name": "pv", "count": der, "rating": 3, "legacy_share": 0.3}]}}
             ],
-            "disturbances": [{"kind": "BusFault", "bus": 16, "time": "500 ms", "lasting": fault, "reactance": 0.001}],
+            "disturbances": [
+                {"kind": "BusFault", "bus": 16, "time": "500 ms", "lasting": "150 ms", "reactance": 0.001}
+            ],
         },
         "coupling": {"power_tolerance": 1000},
     }
@@ -100,8 +102,11 @@ def halving(folder: Path, der: int) -> dict[str, Any]:
     if run.cause or window is None or window.halving is None or window.halving.nadir_hz is None:
         raise SystemExit(run.cause or "the run has no window")
     nadir = window.halving.nadir_hz
-    lost = {change.figure: {"mw": change.full, "change": change.share} for change in window.halving.power}
-    return lost | {"change_of_nadir_hz": nadir.half - nadir.full}
+    return {
+        "power": [change.model_dump() | {"share": change.share} for change in window.halving.power],
+        "nadir_hz": nadir.full,
+        "change_of_nadir_hz": nadir.half - nadir.full,
+    }
 
 
 def main(der: str = "1000") -> None:
