@@ -311,8 +311,8 @@ def _lost_powers(feeders: Sequence[FollowedFeeder]) -> dict[str, float]:
     from solvers.der_fleet import ELEMENTS
 
     found = {
-        "lost by DER": sum(feeder.der_lost_mw for feeder in feeders),
-        "tripped": sum(feeder.tripped_mw for feeder in feeders),
+        "DER power lost": sum(feeder.der_lost_mw for feeder in feeders),
+        "DER power tripped": sum(feeder.tripped_mw for feeder in feeders),
     }
     for feeder in feeders:
         for entry in feeder.lost:

@@ -290,11 +290,11 @@ def test_half_the_step_changes_lost_power_by_less_than_a_percent(beside: Any) ->
     window = summarise(beside).window
     assert window is not None
     assert window.halving is not None
-    assert {change.figure for change in window.halving.power} == {"lost by DER", "tripped", "UV2"}
+    assert {change.figure for change in window.halving.power} == {"DER power lost", "DER power tripped", "UV2"}
     for change in window.halving.power:
         assert change.full > 0.1, change.figure
         assert abs(change.half / change.full - 1.0) < 0.01, change.figure
-    tripped = next(change for change in window.halving.power if change.figure == "tripped")
+    tripped = next(change for change in window.halving.power if change.figure == "DER power tripped")
     out = group(beside.half_step, "oak_window")
     times = since_start(beside.half_step, "oak_window")
     at_close = out.lost_power.values[np.searchsorted(times, OPENS + LASTS), CAUSES.index("UV2")] * MULTIPLIER

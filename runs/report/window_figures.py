@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from runs.recorded import Floats
+from runs.recorded import Floats, Recorded
 from runs.report import style
 from runs.report.chart import Chart, View, add_limit, plain
 from runs.report.series import compact, thin
@@ -113,6 +113,8 @@ def _frequency(view: View, window: Opened) -> Chart:
     found = view.summary.window
     if found is None or found.frequency is None:
         return chart
+    if found.frequency_der_held is not None and view.twin is not None:
+        _difference(chart, view.run, view.twin, window)
     own, held = found.frequency, found.frequency_der_held
     chart.note = f"{_upper(frequency_text(own))}."
     if held is not None:
@@ -126,6 +128,34 @@ def _frequency(view: View, window: Opened) -> Chart:
     elif found.der_respond:
         chart.note += " What it would be with DER held is not known, as the twin was not run."
     return chart
+
+
+def _difference(chart: Chart, run: Recorded, twin: Recorded, window: Opened) -> None:
+    """What the response of DER changes of the frequency [mHz], on an axis of its own on the right."""
+    own, held = (one.get(DYNAMICS, "coi_frequency") for one in (run, twin))
+    if own is None or held is None:
+        return
+    values, before = in_window(own, window), in_window(held, window)
+    if values.size != before.size:
+        return
+    _line(
+        chart,
+        window.seconds(own),
+        1e3 * (values - before),
+        "change by it (right)",
+        style.SERIES[1],
+        dash="dot",
+        yaxis="y2",
+    )
+    chart.layout["yaxis2"] = {
+        "title": {"text": "change [mHz]"},
+        "overlaying": "y",
+        "side": "right",
+        "tickmode": "auto",
+        "showgrid": False,
+        "zeroline": False,
+        "automargin": True,
+    }
 
 
 def _upper(text: str) -> str:
