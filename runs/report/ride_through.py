@@ -14,6 +14,8 @@ NAMED = 12  #: DER at most that are named singly
 
 #: Results of which each DER is named with its reason.
 POOR = ("fail", "indeterminate")
+#: Results that have a column even where no DER has them.
+ALWAYS = (*POOR, "pass")
 
 
 @dataclass(frozen=True)
@@ -67,16 +69,16 @@ def _judged(view: View, federate: str, title: str, command: str) -> Iterator[Tab
                 if known is None or finding.margin_s < (known[0].margin_s or 0.0):
                     least[finding.clause] = finding, verdict.der
     titles = {finding.clause: finding.title for verdict in judgement.der for finding in verdict.findings}
+    told = {clause: counts for clause, counts in judgement.clauses.items() if set(counts) & EXERCISED}
+    results = [name for name in ORDER if name in ALWAYS or any(name in counts for counts in told.values())]
     rows = []
-    for clause, counts in judgement.clauses.items():
-        if not set(counts) & EXERCISED:
-            continue
+    for clause, counts in told.items():
         smallest = least.get(clause)
         rows.append(
             (
                 clause,
                 titles.get(clause, ""),
-                *(f"{counts[name]:,}" if name in counts else "" for name in ORDER[:5]),
+                *(f"{counts[name]:,}" if name in counts else "" for name in results),
                 "" if smallest is None else margin(smallest[0]).replace("\n", ", "),
                 "" if smallest is None else smallest[1],
             )
@@ -86,9 +88,9 @@ def _judged(view: View, federate: str, title: str, command: str) -> Iterator[Tab
     yield Table(
         title,
         f"{len(judgement.der):,} DER: {found}. {held} Every DER, clause and margin: {command}",
-        ("clause", "what it asks", *ORDER[:5], "least margin", "of DER"),
+        ("clause", "what it asks", *results, "least margin", "of DER"),
         tuple(rows),
-        (2, 3, 4, 5, 6, 7),
+        tuple(range(2, 3 + len(results))),
     )
     poor = [(verdict.der, finding) for verdict in judgement.der for finding in verdict.findings]
     poor = [(der, finding) for der, finding in poor if finding.result in POOR]
