@@ -14,6 +14,7 @@ from cosim.contract import Port
 from cosim.errors import ScenarioError
 from cosim.federation import Federation
 from cosim.scenario import Scenario, from_mapping
+from cosim.window_wiring import der_responding
 from cosim.wiring import wire
 from feeders.window_model import CAUSES
 from runs.batch.figures import FigureSpec, compute_figures, figure_problem
@@ -217,14 +218,25 @@ def test_the_twin_has_the_window_without_its_disturbances() -> None:
     assert "perturbations" not in {spec.name for spec in federation.federates}
 
 
+@pytest.mark.parametrize(
+    ("changes", "responding"),
+    [({}, True), ({"der_response": False}, False), ({"feeders": [{"name": "oak"}]}, False), ({"feeders": []}, False)],
+)
+def test_whose_twin_has_its_der_held(changes: dict[str, Any], responding: bool) -> None:
+    """Where there are DER that respond; the twin of others is undisturbed."""
+    scenario = from_mapping(mapping(**changes))
+    assert der_responding(scenario, wire(scenario)) is responding
+
+
+MORE_LOAD = {"kind": "LoadChange", "name": "more", "bus": 20, "power": 50, "time": "2 min", "lasting": "2 h"}
+
+
 @pytest.fixture(scope="module")
 def beside(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """With its twin and at half the step, a perturbation of the day in it; shorter."""
     given = mapping()
     given["horizon"]["duration"] = "8 min"
-    given["perturbations"] = [
-        {"kind": "LoadChange", "name": "more", "bus": 20, "power": 50, "time": "2 min", "lasting": "2 h"}
-    ]
+    given["perturbations"] = [MORE_LOAD]
     return cosim.run(from_mapping(given), out=tmp_path_factory.mktemp("beside") / "run", half_step=True)
 
 
@@ -311,6 +323,7 @@ def test_half_the_step_in_andes(tmp_path: Path) -> None:
     given["horizon"]["duration"] = "7 min"
     window = given["event_window"]
     window["disturbances"][0] |= {"reactance": 0.012, "lasting": "250 ms"}  # it leaves voltages about 0.5 pu
+    given["perturbations"] = [MORE_LOAD]
     makes = {"III": 0.6, "II": 0.4}
     window["feeders"][0]["model"] = {
         "der": [{"name": "pv", "count": 500, "rating": 3, "makes": makes, "legacy_share": 0.3}]
@@ -323,6 +336,8 @@ def test_half_the_step_in_andes(tmp_path: Path) -> None:
     tripped = sum(found.feeders[0].tripped.values())
     assert 20 < tripped < found.feeders[0].makes["1547-2003"]
     assert found.halving.largest < 0.01
+    frequency = group(run, "dynamics").coi_frequency.values
+    assert np.abs(frequency[:60] - 60.0).max() < 5e-4  # what the day has more of load is in the opening already
     again = cosim.run(from_mapping(given), out=tmp_path / "again", baseline=False)
     assert again.manifest["digest"] == run.manifest["digest"]
 
