@@ -36,7 +36,7 @@ def run_window(place: Path, group: str) -> RunWindow | None:
     spec = None if federation is None else _feeder(federation, group)
     if federation is None or spec is None or not spec.settings.get("duration"):
         return None
-    opens, step = (round(parse(spec.settings.get(name, "0 s"), "s", bare=False) * 1e9) for name in ("at", "step"))
+    opens, step = (round(parse(spec.settings.get(name) or "0 s", "s", bare=False) * 1e9) for name in ("at", "step"))
     return RunWindow(opens, (step or federation.step) / 1e9, federation.start + timedelta(microseconds=opens / 1e3))
 
 
