@@ -168,6 +168,16 @@ def test_droop_raises_a_curtailed_unit_and_counts_from_the_power_before() -> Non
     assert _hold(fleet, 60.0, dt=0.1).p_pu[0] == pytest.approx(0.4, abs=1e-3)
 
 
+def test_droop_counts_from_the_output_before_a_sag() -> None:
+    """Frequency that rises while the current limit or cessation holds the output down: 0.7 - (0.3 - 0.036) / 3."""
+    for sag in (0.3, 0.6):
+        fleet = _fleet()
+        _hold(fleet, 1.0, p=0.7)
+        _hold(fleet, 0.04, v=sag, p=0.7)
+        _hold(fleet, 0.11, v=sag, f=60.3, p=0.7)
+        assert _hold(fleet, 30.0, f=60.3, p=0.7).p_pu[0] == pytest.approx(0.7 - 0.264 / 3.0, abs=1e-6)
+
+
 def test_droop_lets_a_battery_charge() -> None:
     fleet = _fleet(battery=True)
     _hold(fleet, 1.0, dt=0.1, p=0.1)
