@@ -366,7 +366,9 @@ def rocof(path: Path) -> Array | None:
     trace, window = path.trace, tables.ROCOF_WINDOW.value
     if trace.step > window:
         return None
-    return (trace.frequency - np.interp(trace.time - window, trace.time, trace.frequency)) / window
+    rate = (trace.frequency - np.interp(trace.time - window, trace.time, trace.frequency)) / window
+    # Where a window closes the frequency is the day's nominal one again: nothing that a DER sees.
+    return rate if trace.close is None else np.where(trace.time < trace.close - TOLERANCE, rate, 0.0)
 
 
 def rocof_limit(path: Path) -> tables.Limit:

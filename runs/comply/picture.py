@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runs.comply.operation import Operation
+from runs.comply.settings import Element
 from runs.comply.spans import spans
 from runs.comply.trace import Array
 from runs.comply.verdict import Result, Verdict
@@ -33,6 +34,8 @@ class Picture:
     kind: str  #: its make and what took its output away, in words; a few of each kind are drawn
     depth: float  #: [pu] how far the voltage went from nominal
     category: str
+    make: str  #: what it was made as; "": not known
+    elements: tuple[Element, ...]  #: the shall-trip elements as set
     close: float | None  #: [s] the end of the window, which begins at 0; None: there is none
     time: list[float]  #: [s]
     voltages: list[list[float]]  #: [pu], one a phase
@@ -58,6 +61,8 @@ def picture(verdict: Verdict, op: Operation) -> Picture:
         kind=kind_of(verdict),
         depth=depth_of(op),
         category=verdict.category,
+        make=verdict.make,
+        elements=path.held.elements,
         close=trace.close,
         time=_list(trace.time, kept),
         voltages=[_list(row, kept) for row in trace.voltage],

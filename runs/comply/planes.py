@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from runs.comply.picture import Curve, Picture
+from runs.comply.settings import Element
 from solvers import ieee1547_tables as tables
 from solvers.ieee1547_tables import AbnormalCategory, Quantity, RideThroughRow
 
@@ -30,15 +31,23 @@ _SPAN = {"voltage": (0.01, 1000.0, 0.0, 1.35), "frequency": (0.01, 2000.0, 56.0,
 
 def voltage_plane(category: str, pictures: list[Picture]) -> Any:
     """Voltage over duration: regions, shall-trip lines, and each disturbance."""
-    return _plane(category, "voltage", "voltage [pu]", [(p.der, [*p.low, *p.high]) for p in pictures])
+    curves = [(p.der, [*p.low, *p.high]) for p in pictures]
+    return _plane(category, pictures[0].elements, "voltage", "voltage [pu]", curves)
 
 
 def frequency_plane(category: str, pictures: list[Picture]) -> Any:
     """Frequency over duration, in the same way."""
-    return _plane(category, "frequency", "frequency [Hz]", [(p.der, [*p.under, *p.over]) for p in pictures])
+    curves = [(p.der, [*p.under, *p.over]) for p in pictures]
+    return _plane(category, pictures[0].elements, "frequency", "frequency [Hz]", curves)
 
 
-def _plane(category: str, quantity: Quantity, title: str, curves: list[tuple[str, list[Curve]]]) -> Any:
+def _plane(
+    category: str,
+    elements: tuple[Element, ...],
+    quantity: Quantity,
+    title: str,
+    curves: list[tuple[str, list[Curve]]],
+) -> Any:
     import plotly.graph_objects as go
 
     figure = go.Figure()
@@ -47,18 +56,18 @@ def _plane(category: str, quantity: Quantity, title: str, curves: list[tuple[str
     named: set[str] = set()
     for row in tables.ride_through(kind, quantity):
         _region(figure, row, first, last, bottom, top, named)
-    for element in tables.trip_settings(kind):
-        if element.quantity == quantity:
+    for element in elements:
+        if element.row.quantity == quantity:
             figure.add_trace(
                 go.Scatter(
                     x=[element.clearing, element.clearing, last],
                     y=[top if element.over else bottom, element.threshold, element.threshold],
                     mode="lines",
                     line={"color": "#b3261e", "width": 2, "dash": "dash"},
-                    name="shall trip (default)",
+                    name="shall trip, as set",
                     legendgroup="trip",
                     showlegend="trip" not in named,
-                    hovertemplate=f"{element.element}: {element.threshold:g} for {element.clearing:g} s<extra></extra>",
+                    hovertemplate=f"{element.name}: {element.threshold:g} for {element.clearing:g} s<extra></extra>",
                 )
             )
             named.add("trip")

@@ -8,7 +8,7 @@ from typing import Any
 
 from cosim.errors import Fault, ScenarioError
 from runs.comply.judgement import Judged, Judgement
-from runs.comply.picture import kind_of
+from runs.comply.picture import Picture, kind_of
 from runs.comply.planes import fleet_figure, frequency_plane, trace_figure, voltage_plane
 from runs.comply.summary import held_to, kind_in_words, kinds, margin, who, who_lost
 from runs.comply.verdict import EXERCISED, ORDER, Finding, Verdict
@@ -139,11 +139,11 @@ def _pictures(judged: Judged) -> str:
     if not pictures:
         return ""
     parts = ["<h2>Trace over the regions</h2>"]
-    for category in sorted({p.category for p in pictures}):
-        own = [p for p in pictures if p.category == category]
+    for category, elements in dict.fromkeys((p.category, p.elements) for p in pictures):
+        own = [p for p in pictures if (p.category, p.elements) == (category, elements)]
         names = ", ".join(escape(p.der) for p in own)
         parts.append(
-            f"<h3>Category {category}</h3><div class=small>{names}: how long each was at a value or beyond it</div>"
+            f"<h3>{escape(_held(own[0]))}</h3><div class=small>{names}: how long each was at a value or beyond it</div>"
         )
         parts.append(
             f"<div class=pair>{_figure(voltage_plane(category, own))}{_figure(frequency_plane(category, own))}</div>"
@@ -154,6 +154,10 @@ def _pictures(judged: Judged) -> str:
         parts.append(f"<details{opened}><summary>{escape(one.der)} {_coloured(one.result)}{kind}</summary>")
         parts.append(_figure(trace_figure(one)) + "</details>")
     return "\n".join(parts)
+
+
+def _held(one: Picture) -> str:
+    return f"Category {one.category}" + (f", made as {one.make}" if one.make not in ("", one.category) else "")
 
 
 def _figure(figure: Any) -> str:
