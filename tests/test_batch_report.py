@@ -27,7 +27,8 @@ from runs.batch.plan import Plan, Variant, make_plan
 from runs.batch.row import Row
 from runs.batch.table import collect
 from runs.batch_report import write_batch_report
-from runs.batch_report.factors import between_values, rank_correlation
+from runs.batch_report.factors import Outcome, between_values, rank_correlation
+from runs.batch_report.maps import maps
 from runs.batch_report.responses import SMOOTH, numeric_band
 from runs.cli import app
 
@@ -205,6 +206,24 @@ def test_what_matters_most_is_found_and_told(page: Page) -> None:
     assert "peak goes most with share" in page.text
     first = page.figure("peak")["layout"]["xaxis"]["title"]["text"]
     assert first.startswith("share"), "the strongest parameter comes first"
+
+
+def test_maps_show_every_combination(tmp_path: Path) -> None:
+    """Share up and mode across, the mean over the seeds in each cell; none where a combination has no run."""
+    grid = {"share": [0.2, 0.4], "mode": ["fibre", "rf_mesh"]}
+    plan = plan_of(tmp_path, vary=[{"grid": grid}, {"seeds": {"count": 3}}])
+    folder = make(plan, tmp_path / "full", {"0002": "failed"})
+    charts = list(maps(Outcome(cosim.open_batch(folder))))
+    assert [chart.title for chart in charts] == ["Map of peak", "Map of voltage"]
+    (cells,) = charts[0].figure()["data"]
+    assert (list(cells["y"]), list(cells["x"])) == (["0.2", "0.4"], ["fibre", "rf_mesh"])
+    rows = [(variant.parameters, variant.run) for variant in plan.variants if variant.run != "0002"]
+    for y, share in enumerate(grid["share"]):
+        for x, mode in enumerate(grid["mode"]):
+            own = [peak_of(given) for given, _ in rows if (given["share"], given["mode"]) == (share, mode)]
+            assert cells["z"][y][x] == pytest.approx(np.mean(own), rel=1e-12)
+    zipped = plan_of(tmp_path, vary=[{"zip": grid}])
+    assert list(maps(Outcome(cosim.open_batch(make(zipped, tmp_path / "part", {}))))) == []
 
 
 def test_bands_over_time_are_those_of_the_runs(page: Page, mixed: Path) -> None:

@@ -121,6 +121,8 @@ def test_the_report_has_the_window(run: Any, tmp_path: Path) -> None:
     ):
         assert heading in text
     assert "20 of 40 DER tripped in the window" in text
+    assert "what the judge finds on each DER of oak" in text
+    assert "40 DER: 40 pass." in text
 
 
 def test_the_judge_holds_der_to_their_own_settings(run: Any, tmp_path: Path) -> None:
