@@ -44,7 +44,7 @@ def _means(cells: NDArray[np.intp], figure: Figure, counted: NDArray[np.bool_], 
     runs = np.bincount(cells[counted], minlength=total)
     sums = np.bincount(cells[counted], weights=figure.values[counted], minlength=total)
     means = np.divide(sums, runs, out=np.full(total, np.nan), where=runs > 0)
-    return means.reshape(sizes)
+    return np.asarray(means.reshape(sizes))
 
 
 def _figure(factors: list[Factor], names: list[list[str]], figure: Figure, means: Floats) -> Chart:
