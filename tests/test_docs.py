@@ -51,7 +51,7 @@ TUTORIALS = [
     "add_a_federate.md",
     "calibrate.md",
     "event_window.md",
-    "tutorial.md",
+    pytest.param("tutorial.md", marks=pytest.mark.long),  # what its commands do is in the tests of each
     pytest.param("batch.md", marks=HUNDRED_RUNS),
 ]
 
