@@ -146,8 +146,6 @@ class Federation(Settings):
     exclude: tuple[str, ...] = ()
     chunk: Duration
     limits: Limits
-    one_clock: bool = True
-    """Whether HELICS keeps one clock for all processes (`cosim/engine/connection.py`)."""
 
     def context(self, name: str) -> Context:
         """What the federate `name` may know of the run."""

@@ -116,7 +116,6 @@ def wire(scenario: Scenario, built: dict[str, Part] | None = None) -> Federation
         exclude=scenario.outputs.exclude,
         chunk=f"{scenario.outputs.chunk} ns",  # type: ignore[arg-type]
         limits=scenario.limits.model_dump(mode="json"),  # type: ignore[arg-type]
-        one_clock=not _mostly_window(scenario),
     )
 
 
@@ -125,12 +124,6 @@ def _step(scenario: Scenario, name: str) -> Any:
     own = window_step(scenario, name)
     step = scenario.horizon.step if own is None else own
     return None if step == scenario.base_step else f"{step} ns"
-
-
-def _mostly_window(scenario: Scenario) -> bool:
-    """Whether nearly all steps of the run are in the window, where only few processes act."""
-    window, horizon = scenario.event_window, scenario.horizon
-    return window is not None and window.duration // window.step > 10 * (horizon.duration // horizon.step)
 
 
 def _process(scenario: Scenario, part: Part) -> str:

@@ -32,8 +32,7 @@ _NETWORK = f"--maxsize={_MAX_SIZE} --loglevel=no_print --terminate_on_error --di
 
 #: One clock for all, where three or more take part. Without it two that exchange data and both wait for a third ask
 #: each other for every microsecond in between, and burn a core as long as the third computes; with it a grant takes
-#: a way through the broker, twice as long. Where nearly all steps are in an event window, in which the third only
-#: waits, that is the greater cost.
+#: a way through the broker, twice as long.
 _ONE_CLOCK = "--globaltime"
 _ONE_CLOCK_FROM = 3
 
@@ -85,7 +84,7 @@ class Core:
         )
 
 
-def start_broker(process: str, federation: Federation, interface: str = LOOPBACK) -> tuple[Address, Core]:
+def start_broker(process: str, processes: int, interface: str = LOOPBACK) -> tuple[Address, Core]:
     """Start the run's broker in this process, on a port of its own, fenced by a key that only this run knows.
 
     It listens on this machine's address `interface` alone.
@@ -94,8 +93,7 @@ def start_broker(process: str, federation: Federation, interface: str = LOOPBACK
     Raises MachineError if no port can be had.
     """
     ports = np.random.default_rng().permutation(np.arange(10_000, 31_000, _PORT_RANGE))[:40]
-    processes = len(federation.processes)
-    timing = _ONE_CLOCK if federation.one_clock and processes >= _ONE_CLOCK_FROM else ""
+    timing = _ONE_CLOCK if processes >= _ONE_CLOCK_FROM else ""
     for port in map(int, ports):
         address = Address(port, secrets.token_hex(8), interface)
         place = f"--port={port} --local_interface=tcp://{interface}"

@@ -190,7 +190,7 @@ def _reach_broker(folder: Path, federation: Federation, process: str, interface:
     """The way to the broker; the main process starts it, and it lives as long as that process."""
     path = folder / BROKER_FILE
     if process == MAIN_PROCESS:
-        address, core = start_broker(process, federation, interface)
+        address, core = start_broker(process, len(federation.processes), interface)
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps(asdict(address)))
         partial.rename(path)
