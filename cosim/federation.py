@@ -175,10 +175,13 @@ class Federation(Settings):
                 found.setdefault((source, to), {})[str(link.source)] = None
         return tuple(Bundle(source, to, tuple(parts)) for (source, to), parts in found.items())
 
-    def spans_elsewhere(self, process: str) -> tuple[Span, ...]:
-        """When federates of other processes than `process` act, or may."""
-        outside = (spec for spec in self.federates if spec.process != process)
-        return tuple(sorted({self._span(spec) for spec in outside}))
+    def spans_elsewhere(self, process: str) -> dict[str, tuple[Span, ...]]:
+        """When federates act, or may, in each process other than `process`."""
+        return {
+            name: tuple(sorted({self._span(spec) for spec in specs}))
+            for name, specs in self.processes.items()
+            if name != process
+        }
 
     def _span(self, spec: FederateSpec) -> Span:
         slots = self._slots(spec)

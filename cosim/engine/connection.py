@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise, starmap
 from typing import Any
@@ -113,12 +113,14 @@ def _own_ports() -> set[int]:
     return {entry.laddr.port for entry in psutil.Process().net_connections("tcp") if entry.status == psutil.CONN_LISTEN}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Parcel:
-    """A publication to one process, and what it holds."""
+    """A publication to one process, what it holds, and what has still to be sent."""
 
     publication: Any
+    process: str
     parts: tuple[str, ...]
+    waiting: Mapping[str, Array] | None = None
 
 
 class Arrival:
@@ -189,7 +191,9 @@ class Membership:
 
     def _register_bundle(self, bundle: Bundle, links: Sequence[LinkSpec], ports: Mapping[str, Sequence[Port]]) -> None:
         if bundle.source in self._inside:
-            self._parcels.setdefault(bundle.source, []).append(Parcel(self._publication(bundle.key), bundle.parts))
+            self._parcels.setdefault(bundle.source, []).append(
+                Parcel(self._publication(bundle.key), bundle.process, bundle.parts)
+            )
         elif bundle.process == self.name:
             sizes = {
                 str(link.source): _size(link, ports) for link in links if link.destination.federate in self._inside
@@ -227,8 +231,17 @@ class Membership:
         """Wait for all others, then begin. Raises SecondaryError if the federation ended before."""
         self._call(helics.helicsFederateEnterExecutingMode, self._federate)
 
-    def request(self, time: Time) -> None:
-        """Wait until `time` [ns] is granted. Raises SecondaryError if the federation ended before."""
+    def request(self, time: Time, met: Collection[str]) -> None:
+        """Wait until `time` [ns] is granted; `met` are the processes that may act before.
+
+        Only these get what they use of what was published. Raises SecondaryError if the federation ended before.
+        """
+        for parcels in self._parcels.values():
+            for parcel in parcels:
+                if parcel.waiting is not None and parcel.process in met:
+                    row: Array = np.concatenate([_numbers(parcel.waiting[part]) for part in parcel.parts])
+                    self._put(parcel.publication, row)
+                    parcel.waiting = None
         # HELICS takes seconds as doubles, which round: ask for a little less and get the next multiple of the period.
         request = (time - SLOT // 2) / 1e9
         granted = round(self._call(helics.helicsFederateRequestTime, self._federate, request) * 1e9)
@@ -256,9 +269,9 @@ class Membership:
         return numbers is not None
 
     def publish(self, source: str, values: Mapping[str, Array]) -> None:
-        """Publish to each other process what it uses of the `values` of the federate `source`."""
+        """Publish `values` of the federate `source` to the other processes that use them, once they may act."""
         for parcel in self._parcels.get(source, ()):
-            self._put(parcel.publication, np.concatenate([_numbers(values[part]) for part in parcel.parts]))
+            parcel.waiting = values
 
     def signal(self, key: str, agreed: bool) -> None:
         """Publish a group's stop signal, if a member is in another process."""

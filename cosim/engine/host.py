@@ -244,15 +244,16 @@ def _drive(federation: Federation, process: str, steppers: Sequence[Stepper], me
             current = steppers[number]
             # A time is granted once, to all federates of the process that take a turn at it. Where nobody elsewhere
             # acts in between, nothing can have come and nobody waits for us: HELICS need not be asked.
-            if last is None or (time > last and any(span.meets(last, time) for span in elsewhere)):
-                membership.request(time)
+            met = [name for name, spans in elsewhere.items() if last is None or any(s.meets(last, time) for s in spans)]
+            if last is None or (time > last and met):
+                membership.request(time, met)
             last = time
             following = next(run, None)
             if following is None:
                 heappop(turns)
             else:
                 heapreplace(turns, (following, number, run))
-        membership.request(federation.duration)  # granted when all others are there too: nobody needs us any more
+        membership.request(federation.duration, elsewhere)  # granted when nobody needs us any more
         membership.leave()
     except BaseException as error:
         write_failure(current.folder, current.status, current.spec.name, error)
