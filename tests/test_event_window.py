@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,10 @@ from runs.batch.figures import FigureSpec, compute_figures, figure_problem
 from runs.summary import summarise
 from solvers.der_fleet import ELEMENTS, Mode
 
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("andes") is None,
+    reason='the machines of the 39-bus grid come with ANDES: pip install "cosim[dynamics]"',
+)
 MULTIPLIER, BUS = 40, "15"
 DAY = {"kind": "opendss_feeder", "regulators": "automatic"}
 MINUTE, S, MS = 60 * 10**9, 10**9, 10**6
