@@ -300,6 +300,7 @@ def small_tutorial(folder: Path) -> Path:
     return small
 
 
+@pytest.mark.long  # the page itself too; the parts of both are tested singly
 @pytest.mark.timeout(300)
 def test_tutorial_in_small(tmp_path: Path) -> None:
     folder = tmp_path / "results"

@@ -391,7 +391,8 @@ def test_failed_runs_are_counted_and_the_command_that_reruns_them_is_told(cluste
     told = json.loads(done.stdout)
     assert told["outcomes"] == {"good": 1, "failed": 1, "invalid": 1}
     assert [entry["run"] for entry in told["failed"]] == ["0002", "0003"]
-    assert started(tmp_path / "out") == ["0001", "0002", "0002"]
+    begun = started(tmp_path / "out")
+    assert (sorted(begun[:2]), begun[2:]) == (["0001", "0002"], ["0002"])  # two workers start in no order
     done = CliRunner().invoke(app, [*words, "--rerun", "0009"])
     assert "there is no run '0009'" in str(done.exception)
 
