@@ -20,7 +20,7 @@ from runs.comply.picture import Picture, depth_of, kind_of, picture
 from runs.comply.reading import open_source
 from runs.comply.requirement import Requirement, requirement
 from runs.comply.settings import Fleet
-from runs.comply.verdict import EXERCISED, ORDER, Finding, Result, Verdict, pick
+from runs.comply.verdict import EXERCISED, ORDER, Finding, Result, Verdict, nearness
 
 _PARALLEL_FROM = 64  #: DER from which a second process pays for its start
 _POINTS = 400  #: of the fleet's curves
@@ -70,7 +70,9 @@ class Judgement(BaseModel):
     result: Result
     counts: dict[str, int]  #: DER by result
     clauses: dict[str, dict[str, int]]  #: clause -> result -> DER
-    least: dict[str, Least]  #: clause -> of those that it was put to the test on, who did worst
+    least: dict[
+        str, Least
+    ]  #: clause -> of those that it was put to the test on, who came nearest or went farthest beyond
     fleet: FleetView
     der: list[Verdict]
     not_simulated: list[Finding]
@@ -228,7 +230,7 @@ def _least(verdicts: list[Verdict]) -> dict[str, Least]:
         for finding in verdict.findings:
             known = found.get(finding.clause)
             measured = finding.margin_s is not None or finding.margin_pu is not None
-            if finding.result in EXERCISED and measured and (known is None or pick([known[0], finding]) is finding):
+            if finding.result in EXERCISED and measured and (known is None or nearness(finding) < nearness(known[0])):
                 found[finding.clause] = finding, verdict.der
     return {clause: Least(der=der, margin_s=f.margin_s, margin_pu=f.margin_pu) for clause, (f, der) in found.items()}
 

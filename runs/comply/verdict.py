@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -64,8 +65,20 @@ def pick(findings: list[Finding]) -> Finding:
 
 def _rank(finding: Finding) -> tuple[int, bool, float, float]:
     tripped = finding.fault == "tripped though ride-through was required"
-    margins = (float("inf") if m is None else m for m in (finding.margin_s, finding.margin_pu))
-    return (ORDER.index(finding.result), not tripped, *margins)  # type: ignore[return-value]
+    return (ORDER.index(finding.result), not tripped, *_margins(finding))
+
+
+def nearness(finding: Finding) -> tuple[bool, float, float]:
+    """Orders the findings of one clause on several DER by how near each came to its boundary, or how far beyond it.
+
+    Who failed goes first; then the seconds decide, and of equal ones the pu.
+    """
+    return (finding.result != "fail", *_margins(finding))
+
+
+def _margins(finding: Finding) -> tuple[float, float]:
+    seconds, per_unit = (math.inf if margin is None else margin for margin in (finding.margin_s, finding.margin_pu))
+    return seconds, per_unit
 
 
 class Verdict(BaseModel):

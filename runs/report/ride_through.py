@@ -52,7 +52,7 @@ def _judged(view: View, federate: str, title: str, command: str) -> Iterator[Tab
     from runs.comply.own_settings import own_settings
     from runs.comply.settings import read_fleet
     from runs.comply.summary import margin
-    from runs.comply.verdict import EXERCISED, ORDER, Finding
+    from runs.comply.verdict import EXERCISED, ORDER
 
     folder = view.run.run.folder
     try:
@@ -62,26 +62,19 @@ def _judged(view: View, federate: str, title: str, command: str) -> Iterator[Tab
     except CosimError as error:
         yield Table(title, f"Not judged: {str(error).splitlines()[0]} To see why: {command}")
         return
-    least: dict[str, tuple[Finding, str]] = {}
-    for verdict in judgement.der:
-        for finding in verdict.findings:
-            if finding.result in EXERCISED and finding.margin_s is not None:
-                known = least.get(finding.clause)
-                if known is None or finding.margin_s < (known[0].margin_s or 0.0):
-                    least[finding.clause] = finding, verdict.der
     titles = {finding.clause: finding.title for verdict in judgement.der for finding in verdict.findings}
     told = {clause: counts for clause, counts in judgement.clauses.items() if set(counts) & EXERCISED}
     results = [name for name in ORDER if name in ALWAYS or any(name in counts for counts in told.values())]
     rows = []
     for clause, counts in told.items():
-        smallest = least.get(clause)
+        smallest = judgement.least.get(clause)
         rows.append(
             (
                 clause,
                 titles.get(clause, ""),
                 *(f"{counts[name]:,}" if name in counts else "" for name in results),
-                "" if smallest is None else margin(smallest[0]).replace("\n", ", "),
-                "" if smallest is None else smallest[1],
+                "" if smallest is None else margin(smallest).replace("\n", ", "),
+                "" if smallest is None else smallest.der,
             )
         )
     found = ", ".join(f"{number:,} {name}" for name, number in judgement.counts.items())

@@ -161,7 +161,6 @@ def _ridden(
                 say(
                     "permitted",
                     f"no output from {outage.start:g} s to {outage.end:g} s, which was allowed: {why}",
-                    margin_s=None if outage.allowance is None else outage.end - outage.allowance.start,
                     evidence=op.evidence(outage),
                 )
             )
