@@ -51,7 +51,10 @@ def _opening(value: Any) -> str:
         if int(found[1]) > 23:
             raise ValueError(f"must be a time of day from '00:00' to '23:59:59', got '{text}'")
         return text
-    return format_duration(round(parse(text, "s", bare=False) * 1e9))
+    seconds = parse(text, "s", bare=False)
+    if seconds < 0:
+        raise ValueError(f"must not be before the start, got '{text}'")
+    return format_duration(round(seconds * 1e9))
 
 
 class WindowTransmission(Model):

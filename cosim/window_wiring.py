@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cosim.contract import Time
-from cosim.errors import Fault
+from cosim.errors import ConfigError, Fault
 from cosim.event_window import EventWindow
 from cosim.federation import Federation, LinkSpec, PortReference
 from cosim.model import Model
+from cosim.perturbations import Perturbation
 from cosim.registry import unknown
 from cosim.scenario import Feeder, Scenario
 from cosim.units import format_duration
@@ -69,6 +70,27 @@ def window_step(scenario: Scenario, name: str) -> Time | None:
     """The base step of a federate that the window adds; None for those of the day."""
     own = {section for section, _, _ in window_sections(scenario)}
     return scenario.base_step if name in own or (own and name == "perturbations") else None
+
+
+def check_disturbance(scenario: Scenario, item: Perturbation, *, in_window: bool) -> None:
+    """Hold a perturbation, its times counted from the scenario's start, against the window. Raises ConfigError."""
+    window = scenario.event_window
+    if window is None or not in_window:
+        if item.window_only:
+            problem = "acts at the steps of an event window, the day's are too long for it."
+            raise ConfigError("kind", problem, "Put it under `event_window.disturbances`.")
+        return
+    close = window.opening(scenario.horizon.start) + window.duration
+    onset, changes = getattr(item, "time", None), item.changes() or ()
+    if onset is not None and onset >= close:
+        problem = f"sets in when the window has closed, {format_duration(window.duration)} after its opening."
+        raise ConfigError("time", problem, "Choose an earlier time or a longer window.")
+    if item.window_only and any(change > close for change in changes):
+        problem = "lasts until the window has closed, and the day's steps are too long for it."
+        raise ConfigError("lasting", problem, "Shorten it, or lengthen the window.")
+    if not item.returns_in_window and any(onset is not None and onset < change < close for change in changes):
+        problem = "ends in the window, in which what has tripped is not connected again."
+        raise ConfigError("lasting", problem, "Leave it out, or let it last beyond the window.")
 
 
 def check_window(scenario: Scenario, faults: list[Fault]) -> None:

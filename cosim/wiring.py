@@ -34,6 +34,8 @@ from cosim.results import COUPLING
 from cosim.scenario import DEFAULT_KINDS, Feeder, Scenario, absolute_kind, faults_of
 from cosim.units import UNITS, format_duration
 from cosim.window_wiring import (
+    PLACE,
+    check_disturbance,
     check_window,
     followed,
     shared_device_links,
@@ -297,6 +299,7 @@ def _perturbations(scenario: Scenario, parts: Mapping[str, Part], faults: list[F
         item: Perturbation = perturbation_class(model.kind).model_validate(model.settings, context=context)
         try:
             item.check(scenario.horizon.duration)
+            check_disturbance(scenario, item, in_window=location[0] == PLACE[0])
             found = item.targets(inputs)
         except ConfigError as error:
             faults.append(_config_fault(scenario, location, error))
@@ -587,8 +590,9 @@ def _order(
             of.get(s, s) for s in sources if of.get(s, s) != of.get(name, name)
         )
     carriers = {name for name, part in parts.items() if part.federate.messaging == "carrier"}
+    needed = carriers.union(*(_reachable(name, units) for name in carriers))
     for name, sources in units.items():
-        if name not in carriers:
+        if name not in needed:  # what disturbs the carrier comes before it
             sources |= carriers
     members = {cycle[0]: cycle for cycle in cycles}
     rounds = scenario.coupling.max_rounds + 1

@@ -7,6 +7,7 @@ and the number of rounds. What the store looks like is in `cosim/results.py`; th
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,16 +119,18 @@ class Recorder:
         target = self._store / name
         create_group(target)
         arrays = {"time": ArrayWriter(target / "time", np.dtype(np.int64), (), group.chunk, self._attributes_of_time())}
+        labels: dict[str, tuple[str, ...]] = {}
         for column in group.columns:
             attributes: dict[str, Any] = {"units": column.unit, "long_name": column.title}
             if column.limit is not None:
                 attributes["limit"] = column.limit
-            attributes[DIMENSIONS] = ["time", *column.coordinates]
+            own = _dimensions(column, labels)
+            attributes[DIMENSIONS] = ["time", *own]
             arrays[column.name] = ArrayWriter(target / column.name, column.dtype, column.shape, group.chunk, attributes)
-            for dimension, labels in column.coordinates.items():
-                if not (target / dimension).exists():
-                    values = np.array(labels, dtype=f"U{max(map(len, labels), default=1) or 1}")
-                    write_array(target / dimension, values, {"long_name": dimension, DIMENSIONS: [dimension]})
+            labels |= own
+        for dimension, names in labels.items():
+            values = np.array(names, dtype=f"U{max(map(len, names), default=1) or 1}")
+            write_array(target / dimension, values, {"long_name": dimension, DIMENSIONS: [dimension]})
         group.arrays = arrays
 
     def _attributes_of_time(self) -> dict[str, Any]:
@@ -182,3 +185,11 @@ class Recorder:
         used = destination.stored(column.name)[np.isin(at_destination, times)]
         difference = np.abs(link.gain * (held[(slice(None), *index)] - used))
         return difference.reshape(times.size, -1).max(axis=1) if times.size else np.zeros(0), times
+
+
+def _dimensions(column: Column, known: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """The labels of a column's dimensions by name; one that is `known` with other labels has a name of its own."""
+    return {
+        name if known.get(name, tuple(labels)) == tuple(labels) else f"{name} of {column.name}": tuple(labels)
+        for name, labels in column.coordinates.items()
+    }

@@ -41,6 +41,8 @@ class Perturbation(Settings, ABC):
     combine: ClassVar[Literal["multiply", "add"]] = "multiply"
     needs_weather: ClassVar[bool] = False
     one_unit: ClassVar[bool] = False  #: every target shows the same unit, so it counts once
+    window_only: ClassVar[bool] = False  #: acts at the steps of an event window, and must be over when it closes
+    returns_in_window: ClassVar[bool] = True  #: whether it can end while an event window is open
 
     name: str = ""
     """Its name in results; by default its type and place in the list."""

@@ -6,7 +6,7 @@ import csv
 import math
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ Floats = NDArray[np.float64]
 
 class Trace(Perturbation):
     """Imposes what a file says on the head of the feeders at a bus; its last value holds on."""
+
+    window_only: ClassVar[bool] = True
+    reach: ClassVar[tuple[float, float]]  #: the values that make sense
 
     bus: str = Field(coerce_numbers_to_str=True)
     """The bus where the feeders hang; without a transmission grid the feeder's name."""
@@ -73,6 +76,11 @@ class Trace(Perturbation):
         require_before("time", self.time, duration)
         if self.samples[0][0] < 0.0:
             raise ConfigError("file", "begins before its onset.", "Let time_s begin at 0.")
+        values, (low, high) = self.samples[1], self.reach
+        if values.min() < low or values.max() > high:
+            most = values[np.argmax(np.abs(values - (low + high) / 2))]
+            problem = f"has {most:g} in column '{self.column}', which must lie within {low:g} and {high:g}."
+            raise ConfigError("file", problem, "See `cosim schema` for its unit.")
 
     def value(self, elapsed: Time) -> float:
         """At `elapsed` [ns] after the onset, between samples on a straight line."""

@@ -19,6 +19,7 @@ class BusFault(TimedPerturbation):
     BranchTrip at the time of the clearing.
     """
 
+    window_only: ClassVar[bool] = True
     combine: ClassVar[Literal["multiply", "add"]] = "add"
 
     bus: str = Field(coerce_numbers_to_str=True)
@@ -37,7 +38,7 @@ class BusFault(TimedPerturbation):
     def targets(self, inputs: Mapping[str, Sequence[Port]]) -> list[Target]:
         found = ports_named(inputs, "fault_admittance")
         if not found:
-            raise ConfigError("bus", "this scenario has no transmission dynamics.", "Add an event window.")
+            raise ConfigError("bus", "this scenario has no transmission dynamics.", "Add `event_window.transmission`.")
         for target in found:
             require_label(target, "bus", self.bus, "bus")
         return found

@@ -17,6 +17,7 @@ class FrequencyTrace(Trace):
     """Adds a trace to the frequency that feeders at a bus have in an event window."""
 
     combine: ClassVar[Literal["multiply", "add"]] = "add"
+    reach: ClassVar[tuple[float, float]] = (-20.0, 20.0)
 
     column: str = "frequency"
     """The column of the change of frequency [Hz]."""

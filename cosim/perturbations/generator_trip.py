@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -15,6 +16,8 @@ from cosim.perturbations._unit_trip import unit_effect, unit_targets
 
 class GeneratorTrip(TimedPerturbation):
     """Takes a generator out of service."""
+
+    returns_in_window: ClassVar[bool] = False
 
     generator: str = Field(coerce_numbers_to_str=True)
     """The generator's label, as in the results."""

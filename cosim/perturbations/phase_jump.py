@@ -18,6 +18,7 @@ from cosim.units import quantity
 class PhaseJump(TimedPerturbation):
     """Turns the voltage's angle at the head of the feeders at a bus. The switching of a line makes jumps by itself."""
 
+    window_only: ClassVar[bool] = True
     combine: ClassVar[Literal["multiply", "add"]] = "add"
 
     bus: str = Field(coerce_numbers_to_str=True)

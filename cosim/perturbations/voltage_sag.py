@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -15,6 +16,8 @@ from cosim.perturbations._timed import TimedPerturbation
 
 class VoltageSag(TimedPerturbation):
     """Lowers the voltage at the head of the feeders at a bus to a share of what it is, in an event window."""
+
+    window_only: ClassVar[bool] = True
 
     bus: str = Field(coerce_numbers_to_str=True)
     """The bus where the feeders hang; without a transmission grid the feeder's name."""

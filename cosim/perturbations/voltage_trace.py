@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from cosim.perturbations._trace import Trace
 
 class VoltageTrace(Trace):
     """Multiplies the voltage at the head of the feeders at a bus with a trace, in an event window."""
+
+    reach: ClassVar[tuple[float, float]] = (0.0, 2.0)
 
     column: str = "voltage"
     """The column of the factor on the voltage [1]."""
