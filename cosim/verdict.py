@@ -21,6 +21,10 @@ from cosim.settings import Settings
 from cosim.stored_arrays import StoredArray, arrays, groups
 from cosim.units import format_duration
 
+#: Input of a boundary -> the setting that says which mismatch is acceptable there.
+BOUNDARY_TOLERANCES = {"feeder_load": "coupling.power_tolerance", "head_voltage": "coupling.voltage_tolerance"}
+_TOLERATE = "Raise {} if that much is acceptable, or shorten horizon.step."
+
 Store = Mapping[str, Mapping[str, StoredArray]]  #: group -> array's name -> array
 
 
@@ -34,6 +38,13 @@ class Check(Settings):
     federate: str | None = None
     time: Time | None = None
     """Simulated time [ns] of the worst value."""
+    remedy: str | None = None
+    """What to do next where it failed, in a sentence."""
+
+    @property
+    def text(self) -> str:
+        """All of it in words."""
+        return f"{self.name}: {self.detail}" + (f". {self.remedy}" if self.remedy else "")
 
 
 class Verdict(Settings):
@@ -155,6 +166,7 @@ def _mismatch(federation: Federation, store: Store) -> Iterator[Check]:
             link.tolerance,
             array.attributes["units"],
             link.destination.federate,
+            _TOLERATE.format(BOUNDARY_TOLERANCES.get(link.destination.port, "the link's tolerance")),
         )
 
 
@@ -163,13 +175,23 @@ def _common_times(store: Store, *names: str) -> Any:
     return reduce(np.intersect1d, (store[name]["time"][...] for name in names))
 
 
-def _within(name: str, values: Any, times: Any, limit: float, unit: str, federate: str) -> Check:
+def _within(
+    name: str, values: Any, times: Any, limit: float, unit: str, federate: str, remedy: str | None = None
+) -> Check:
     if not len(values):
         return Check(name=name, passed=False, detail="nothing was recorded", federate=federate)
     worst = int(np.argmax(values))
     time = int(times[worst])
     detail = f"at most {values[worst]:.3g} {unit} (limit {limit:g} {unit}), at {format_duration(time)}"
-    return Check(name=name, passed=bool(values[worst] <= limit), detail=detail, federate=federate, time=time)
+    beyond = bool(values[worst] > limit)  # not so of NaN, which no limit admits
+    return Check(
+        name=name,
+        passed=bool(values[worst] <= limit),
+        detail=detail,
+        federate=federate,
+        time=time,
+        remedy=remedy if beyond else None,
+    )
 
 
 def _links(federation: Federation, store: Store) -> Iterator[Check]:

@@ -593,9 +593,14 @@ def print_summary(summary: Summary, console: Console) -> None:
     duration = format_duration(round(summary.duration_s * 1e9))
     console.print(Text.assemble((summary.scenario, "bold"), f"  {start}, {duration}, seed {summary.seed}"))
     console.print(Text.assemble(badge, f" {summary.verdict}"))
-    lines = [f"{check.name}: {check.detail}" for check in summary.failed_checks if check.detail != summary.fault]
+    failed = Table.grid(padding=(0, 1))  # wrapped: the value, the limit and what to do stand at the end
+    failed.add_column(style="red", no_wrap=True)
+    failed.add_column(style="red", overflow="fold")
+    lines = [check.text for check in summary.failed_checks if check.detail != summary.fault]
     for line in _at_most(lines, "failed checks"):
-        console.print(Text(f"  ✘ {line}", "red"), no_wrap=True, overflow="ellipsis")
+        failed.add_row("  ✘", Text(line))
+    if failed.row_count:
+        console.print(failed)
     for line in _at_most([f"{p.kind} '{p.name}': {p.text}" for p in summary.perturbations], "perturbations"):
         console.print(Text(line, "yellow"), no_wrap=True, overflow="ellipsis")
     table = Table(box=None, pad_edge=False, header_style="dim", show_header=summary.has_baseline)

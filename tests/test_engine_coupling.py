@@ -74,6 +74,8 @@ def test_loose_coupling_beyond_its_tolerance_is_not_trusted(run_to_end: Callable
     assert end.run.verdict.fault is None
     (failed,) = end.run.verdict.failed
     assert failed.name == f"boundary mismatch {POWER_LINK}"
+    assert failed.remedy is not None
+    assert failed.remedy.startswith("Raise coupling.power_tolerance if that much is acceptable")
     assert failed.time == 60 * 10**9  # the first step that has an earlier one, where it is largest
 
 

@@ -80,6 +80,7 @@ def test_a_mismatch_is_named(good: tuple) -> None:
     store["coupling"][LINK][9] = 0.25
     failed = only_failed(judge(federation, folder, outcome))
     assert (failed.name, failed.federate, failed.time) == (f"boundary mismatch {LINK}", "oak", 9 * MINUTE)
+    assert failed.remedy == "Raise coupling.voltage_tolerance if that much is acceptable, or shorten horizon.step."
 
 
 def test_a_mismatch_of_nan_is_named(good: tuple) -> None:

@@ -197,7 +197,7 @@ class TestScreen:
         many = {
             f"feeder_{number}": [*feeder(constant(5.0)), (nodes, np.full((144, 2), 1.2 + 0j))] for number in range(9)
         }
-        failed = [Check(name=f"check {number}", passed=False, detail="was bad " * 30) for number in range(9)]
+        failed = [Check(name=f"check {number}", passed=False, detail="was bad " * 15) for number in range(9)]
         trips = [TRIP | {"name": f"heat {number}"} for number in range(5)]
         names = tuple(f"heat {number}" for number in range(5))
         active = np.tile(during(14, 16)[:, None], (1, 5)).astype(float)
@@ -215,6 +215,19 @@ class TestScreen:
         text = shown(summarise(bad.write(tmp_path / "b")))
         assert "BAD" in text
         assert "links: silent" in text
+
+    def test_a_failed_check_is_wrapped_and_not_cut(self, tmp_path: Path) -> None:
+        """As in a pipe, where a line has 80 columns."""
+        check = Check(
+            name="boundary mismatch north_of_the_river_window.power->transmission.feeder_load[16]",
+            passed=False,
+            detail="at most 12.3 MVA (limit 5 MVA), at 12:05:00.5",
+            remedy="Raise coupling.power_tolerance if that much is acceptable, or shorten horizon.step.",
+        )
+        bad = Written({"suburb": feeder(constant(5.0))}, checks=[check])
+        text = shown(summarise(bad.write(tmp_path / "r")), width=80)
+        assert max(len(line) for line in text.splitlines()) <= 80
+        assert f"✘ {check.name}: {check.detail}. {check.remedy}" in " ".join(text.split())
 
     def test_markup_in_names_is_shown_as_it_is(self, tmp_path: Path) -> None:
         trip = TRIP | {"name": "[red]x[/red]"}
