@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
 
-from cosim.contract import Array, Context, Exchange, Time
+from cosim.contract import Array, Context, Exchange, Port, Time
 from cosim.errors import ConfigError, ContractError, SolverError
 from cosim.grid_dynamics import GridDynamics, GridInputs, GridLabels, WindowConfig
 from cosim.settings import NameOrFile
@@ -20,6 +21,7 @@ from solvers.frequency_measures import AngleFrequency, SlidingRate
 from solvers.transmission_grid import Floats
 
 Share = Annotated[float, Field(ge=0, le=1)]
+ANGLE_LIMIT = 180.0  #: [deg] of a rotor from the centre of inertia: half a turn, beyond it a pole has slipped
 
 
 class AndesDynamics(GridDynamics):
@@ -35,7 +37,8 @@ class AndesDynamics(GridDynamics):
     was out once stays out. A part of the grid without a generator is dead; its voltage is 0.
 
     frequency is what a meter makes of the voltage's angle (a lag and a washout): a fault makes it jump, as in the
-    field. coi_frequency is that of the machines, weighted with their inertia.
+    field. coi_frequency is that of the machines, weighted with their inertia. It means nothing when they no longer run
+    in step: angle_spread, the largest rotor angle from their centre, then exceeds its limit and fails the verdict.
     """
 
     needs_process: ClassVar[bool] = True
@@ -75,6 +78,11 @@ class AndesDynamics(GridDynamics):
         super().__init__(config, context, labels, from_day=self._grid is not None)
         self._engine: AndesEngine | None = None
         self._open = False
+
+    def ports(self) -> Sequence[Port]:
+        """Those of all dynamics, and whether the machines still run in step."""
+        title = "rotor angle of a machine from the centre of inertia; beyond 180 deg synchronism is lost"
+        return [*super().ports(), Port("angle_spread", "deg", "out", title, limit=ANGLE_LIMIT)]
 
     def start(self, folder: Path) -> None:
         """Load ANDES and the case. Where ANDES was never used it first generates code, which takes some 10 s."""
@@ -157,6 +165,7 @@ class AndesDynamics(GridDynamics):
             "generator_in_service": snapshot.generator_in_service.astype(float),
             "load": np.asarray(snapshot.load.sum()),
             "power_mismatch": np.asarray(snapshot.mismatch),
+            "angle_spread": np.asarray(snapshot.angle_spread),
         }
         return Exchange(values if not len(self._positions) else values | {"feeder_power": snapshot.feeder_power})
 

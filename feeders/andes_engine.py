@@ -94,6 +94,7 @@ class Snapshot:
     generator_in_service: Booleans  #: (generator,)
     alive: Booleans  #: (bus,)
     mismatch: float  #: [MVA] largest of any bus: generation - load - fault - what the network takes
+    angle_spread: float  #: [deg] largest of any machine in service: its rotor angle from the centre of inertia
 
 
 class AndesEngine:
@@ -165,6 +166,7 @@ class AndesEngine:
         system.PQ.p0.v[self._load_row] = total.real / case.base_mva
         system.PQ.q0.v[self._load_row] = total.imag / case.base_mva
         self._machines = _machine_rows(system, case)
+        self._rotors = _rotors(self._machines)
         self._branch_key = [system.Line.idx.v[row] for row in case.branch_row]
         self._generator_in = np.ones(len(case.generator), dtype=bool)
         self._branch_in = np.array([system.Line.u.v[row] > 0 for row in case.branch_row])
@@ -392,6 +394,20 @@ class AndesEngine:
                 total[index] = sum(model.M.v[row] / 2 for model, row in parts) * self._case.base_mva
         return total
 
+    def _angle_spread(self) -> float:
+        """Largest rotor angle [deg] of a machine in service from the centre of inertia; not wrapped.
+
+        The centre is that of all of them: a machine that slips, and a part of the grid that runs on its own, leave it.
+        """
+        angle, inertia, service = [], [], []
+        for model, rows, generator in self._rotors:
+            angle.append(model.delta.v[rows])
+            inertia.append(model.M.v[rows])
+            service.append(self._generator_in[generator])
+        present = np.concatenate(service)
+        angles, weight = np.concatenate(angle)[present], np.concatenate(inertia)[present]
+        return float(np.degrees(np.abs(angles - weight @ angles / weight.sum()).max()))
+
     def read(self) -> Snapshot:
         """Everything now."""
         base = self._case.base_mva
@@ -411,7 +427,17 @@ class AndesEngine:
         np.add.at(injected, self._case.generator_bus, generation)
         taken = voltage * np.conj(self._network() @ voltage) * base
         mismatch = float(np.abs(np.where(self._alive, injected - taken, 0)).max())
-        return Snapshot(voltage, speed, generation, load, feeder, self._generator_in.copy(), self._alive, mismatch)
+        return Snapshot(
+            voltage,
+            speed,
+            generation,
+            load,
+            feeder,
+            self._generator_in.copy(),
+            self._alive,
+            mismatch,
+            self._angle_spread(),
+        )
 
     def _network(self) -> Any:
         """The admittance matrix [pu] of lines and shunts in service, from the branch model of MATPOWER's manual."""
@@ -585,3 +611,14 @@ def _machine_rows(system: Any, case: DynamicCase) -> list[list[tuple[Any, int]]]
         for row in range(model.n):
             of[str(model.gen.v[row])].append((model, row))
     return [of[key] for key in case.generator_key]
+
+
+def _rotors(machines: list[list[tuple[Any, int]]]) -> list[tuple[Any, Integers, Integers]]:
+    """For each model of machines the rows of those in `machines`, and the generator that each belongs to."""
+    found: dict[str, tuple[Any, list[int], list[int]]] = {}
+    for generator, parts in enumerate(machines):
+        for model, row in parts:
+            _, rows, generators = found.setdefault(model.class_name, (model, [], []))
+            rows.append(row)
+            generators.append(generator)
+    return [(model, np.array(rows), np.array(generators)) for model, rows, generators in found.values()]

@@ -46,6 +46,7 @@ assert system.TDS.run(no_summary=True)
 ts = system.dae.ts
 freq = {str(b): i for i, b in enumerate(system.BusFreq.bus.v)} if system.BusFreq.n else {}
 np.savez(out, t=ts.t, v=ts.y[:, system.Bus.v.a], w=ts.x[:, system.GENROU.omega.a],
+         d=ts.x[:, system.GENROU.delta.a], m=system.GENROU.M.v,
          f=ts.y[:, system.BusFreq.f.a] if freq else np.zeros((len(ts.t), 0)), buses=np.array(list(freq)))
 """
 
@@ -102,6 +103,14 @@ def differences(grid: Any, run: dict[str, np.ndarray], end_ms: int, events: tupl
     )
 
 
+def spread(run: dict[str, np.ndarray], times: np.ndarray, out: tuple[int, ...] = ()) -> np.ndarray:
+    """[deg] (time,) of ANDES' own run: the largest rotor angle from the centre of inertia, machines `out` left out."""
+    angle, inertia = np.delete(sampled(run, "d", times), out, axis=1), np.delete(run["m"], out)
+    centre = (angle * inertia).sum(axis=1) / inertia.sum()
+    furthest: np.ndarray = np.abs(np.degrees(angle - centre[:, None])).max(axis=1)
+    return furthest
+
+
 FAULT = {"kind": "BusFault", "time": "100 ms", "lasting": "100 ms", "reactance": 0.01}
 
 
@@ -143,6 +152,40 @@ def test_new_england_in_the_federation_is_as_in_andes_alone(
     voltage, speed = differences(grid, fine, 2000, (100, 200))
     assert voltage < tolerance
     assert speed < 2e-5
+    times = np.arange(60, 401) * 5e-3
+    found = grid["angle_spread"].to_numpy()[60:]
+    assert found == pytest.approx(spread(fine, times, (8,) if gen != "-" else ()), abs=0.1)
+
+
+@needs_andes
+@pytest.mark.long
+def test_machines_that_fall_out_of_step_fail_the_verdict(tmp_path: Path) -> None:
+    """A fault to the window's end: the check names the federate, and a time at which a pole had slipped."""
+    import cosim
+    from cosim.scenario import from_mapping
+
+    given = {
+        "name": "slipping",
+        "horizon": {"start": "2014-01-16 17:00", "duration": "2 min", "step": "60 s"},
+        "transmission": {"case": "case39"},
+        "feeders": [{"name": "oak", "bus": 15, "multiplier": 40, "model": {"kind": "opendss_feeder"}}],
+        "event_window": {
+            "at": "1 min",
+            "duration": "1 s",
+            "mean_mismatch": 1,
+            "transmission": {"case": "ieee39"},
+            "feeders": [{"name": "oak"}],
+            "disturbances": [{"kind": "BusFault", "bus": 16, "time": "100 ms", "lasting": "900 ms"}],
+        },
+        "coupling": {"power_tolerance": 1000},
+    }
+    run = cosim.run(from_mapping(given, tmp_path), out=tmp_path / "run", baseline=False)
+    assert run.verdict.fault is None
+    (check,) = run.verdict.failed
+    assert (check.name, check.federate) == ("angle spread of dynamics", "dynamics")
+    assert "limit 180 deg" in check.detail
+    assert check.time is not None
+    assert 60_400 * MS < check.time <= 61_000 * MS
 
 
 # ---- the federate in a process of its own ----------------------------------------------------------------------------
@@ -227,6 +270,9 @@ def steps_as_andes_alone(folder: Path) -> None:
     speed = np.array([rows[number]["generator_speed"] for number in times])
     assert voltage == pytest.approx(sampled(run, "v", times * 5e-3), abs=6e-3)
     assert speed == pytest.approx(sampled(run, "w", times * 5e-3), abs=1e-4)
+    found = np.array([rows[number]["angle_spread"] for number in times])
+    assert np.ptp(found) > 1
+    assert found == pytest.approx(spread(run, times * 5e-3), abs=0.05)
 
 
 def feeders_get_what_they_ask_and_the_machines_feel_it(folder: Path) -> None:
@@ -281,6 +327,30 @@ def constant_power_at_a_dead_short_has_no_solution(folder: Path) -> None:
         rig.solve(fault_admittance=rig.one("fault_admittance", ["16"], 1 / 1e-4j))
 
 
+def machines_stay_in_step_after_a_short_fault_and_not_in_a_lasting_one(folder: Path) -> None:
+    """New England, a fault at bus 16: cleared after 0.15 s as in the shipped scenario, and never."""
+    furthest = []
+    for cleared in (16, 200):
+        rig = Rig(folder, step=10, case="ieee39")
+        fault = rig.one("fault_admittance", ["16"], 1 / 0.001j)
+        rows = [rig.solve(fault_admittance=fault) if 1 <= number < cleared else rig.solve() for number in range(70)]
+        furthest.append(max(float(row["angle_spread"]) for row in rows))
+        rig.federate.close()
+    assert furthest[0] < 120 < 180 < furthest[1]
+
+
+def a_machine_that_tripped_is_not_out_of_step(folder: Path) -> None:
+    """Its rotor angle stays in ANDES as it was, while the others slow down and turn by more than half a turn."""
+    rig = Rig(folder, step=20, inner_step="20 ms", case="ieee14")
+    rig.solve()
+    turned = 0.0  # [deg]
+    for _ in range(60):
+        last = rig.solve(generator_available=rig.one("generator_available", ["1"], 0.0))
+        turned += 360 * (float(last["coi_frequency"]) - 60.0) * 0.02
+        assert 1 < last["angle_spread"] < 20
+    assert turned < -180
+
+
 STORIES = (
     steps_as_andes_alone,
     opens_at_the_state_of_the_day,
@@ -288,6 +358,8 @@ STORIES = (
     a_fault_is_seen_at_once_and_inside_a_step,
     what_is_cut_off_from_machines_is_dead_and_what_tripped_stays_out,
     constant_power_at_a_dead_short_has_no_solution,
+    machines_stay_in_step_after_a_short_fault_and_not_in_a_lasting_one,
+    a_machine_that_tripped_is_not_out_of_step,
 )
 
 
