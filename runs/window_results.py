@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 DYNAMICS, WINDOW = "dynamics", "window"
 RECOVERED_VOLTAGE = 0.9  #: [pu] the lower end of normal operation, IEEE 1547-2018, 6.4.2
 HALVING_LIMIT = 0.01  #: share by which half the step may change lost power before a smaller step is advised
-RECOVERED_FREQUENCY = 0.1  #: [Hz] around what it is when the window closes
+SETTLED_FREQUENCY = 0.02  #: [Hz] around what it is when the window closes
+TOO_LATE = 0.05  #: last part of the window [1]: with an extreme in it, nothing tells that frequency has settled
 
 OF_LOADS = ("ac_stall", "ac_thermal_trip", "load_trip")  #: the causes that take power from loads
 
@@ -42,7 +43,8 @@ class Frequency(Settings):
     highest_s: float
     at_close_hz: float
     settled_s: float | None = None
-    """From when on it stays within 0.1 Hz of what it is at the close."""
+    """From when on it stays within 0.02 Hz of what it is at the close; none if the run ended before, or if the lowest
+    or highest is in the last 5 % of the window."""
     steepest_hz_per_s: float | None = None
 
 
@@ -232,9 +234,21 @@ def _frequency(run: Recorded, window: Opened) -> Frequency | None:
         highest_hz=float(values[high]),
         highest_s=float(times[high]),
         at_close_hz=float(values[-1]),
-        settled_s=_from_when(times, np.abs(values - values[-1]) <= RECOVERED_FREQUENCY),
+        settled_s=settled_from(times, values, (window.end - window.at) / 1e9, window.step / 1e9),
         steepest_hz_per_s=steepest,
     )
+
+
+def settled_from(times: Floats, values: Floats, duration: float, step: float) -> float | None:
+    """The time [s] from which on a frequency (time,) [Hz] stays as it is at the close of a window.
+
+    `duration` and `step` [s] are the window's. None where an extreme is so late that it may still be moving, and where
+    the run ended before the close.
+    """
+    late = (1.0 - TOO_LATE) * duration
+    if max(times[values.argmin()], times[values.argmax()]) >= late or times[-1] < duration - 1.5 * step:
+        return None
+    return _from_when(times, np.abs(values - values[-1]) <= SETTLED_FREQUENCY)
 
 
 def _from_when(times: Floats, holds: Flags) -> float | None:

@@ -27,6 +27,7 @@ from runs.window_results import (
     in_window,
     makes_of,
     opened,
+    settled_from,
 )
 
 EXAMPLE = Path(__file__).parents[1] / "docs" / "examples" / "sag.yaml"
@@ -224,6 +225,18 @@ def test_the_longest_time_beyond_a_level() -> None:
     voltage = np.array([[1.0, 0.4], [0.4, 1.0], [0.3, 0.4], [1.0, 0.45], [0.2, 0.48]])
     np.testing.assert_array_equal(longest_beyond(voltage, np.array([0.5, 0.35])), [[2, 3], [1, 0]])
     np.testing.assert_array_equal(longest_beyond(-voltage, np.array([-0.99])), [[1, 1]])
+
+
+def test_when_frequency_has_settled() -> None:
+    """It falls to its nadir at 2 s, rises by 0.1 Hz/s to 59.9 Hz at 6 s, and is 20 mHz below at 5.8 s."""
+    times = np.arange(1001) / 100
+    values = np.interp(times, [0.0, 2.0, 6.0], [60.0, 59.5, 59.9])
+    assert settled_from(times, values, 10.0, 0.01) == pytest.approx(5.8, abs=0.011)
+    assert settled_from(times[:901], values[:901], 10.0, 0.01) is None  # the run ended in the window
+    assert settled_from(times, np.interp(times, [0.0, 10.0], [60.0, 59.9]), 10.0, 0.01) is None  # still falling
+    for peak, settled in ((9.3, True), (9.6, False)):  # the last 5 % begin at 9.5 s
+        swing = values + np.interp(times, [peak - 0.1, peak, peak + 0.1], [0.0, 0.2, 0.0])
+        assert (settled_from(times, swing, 10.0, 0.01) is not None) is settled
 
 
 def test_what_half_the_step_changes_in_words() -> None:
