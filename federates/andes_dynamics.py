@@ -110,14 +110,19 @@ class AndesDynamics(GridDynamics):
                 return self._first(self._engine, given)
             return self._next(self._engine, time - self.config.at, given)
         except DynamicsError as error:
-            advice = (
-                f"The window opened at {format_duration(self.config.at)}. A bus collapses under too much constant "
-                "power, or a fault that stays too long: clear it earlier, give it impedance, lower power_share, or "
-                "shorten the step."
-                if self._open
-                else "Open the window at another time, or correct the dispatch that it opens at."
+            raise SolverError(f"{error}. {self._advice()}") from error
+
+    def _advice(self) -> str:
+        """What to do where there is no solution."""
+        if not self._open:
+            return "Open the window at another time, or correct the dispatch that it opens at."
+        opened = f"The window opened at {format_duration(self.config.at)}."
+        if self.config.power_share > 0:
+            return (
+                f"{opened} A bus collapses under too much constant power, or a fault that stays too long: clear it "
+                "earlier, give it impedance, lower power_share, or shorten the step."
             )
-            raise SolverError(f"{error}. {advice}") from error
+        return f"{opened} A fault may stay too long: clear it earlier, give it impedance, or shorten the step."
 
     def _first(self, engine: AndesEngine, given: GridInputs) -> Exchange:
         opening = None

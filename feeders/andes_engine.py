@@ -190,6 +190,7 @@ class AndesEngine:
         self._apply_loads()
         self._check_opening()
         self._restored: Floats | None = None
+        self._note_solved(0.0)
         self._reset_extremes()
 
     def _own_load(
@@ -320,6 +321,7 @@ class AndesEngine:
         for _ in range(_NETWORK_ITERATIONS):
             tds.fg_update(models)
             if np.abs(system.dae.g).max() < _NETWORK_TOLERANCE:
+                self._note_solved(self._time / 1e9)
                 return
             system.j_update(models)
             correction = np.ravel(tds.solver.linsolve(system.dae.gy, matrix(system.dae.g)))
@@ -351,13 +353,15 @@ class AndesEngine:
         system.dae.t[...] = end
         if tds.itm_step():
             tds.chatter = False
+            self._note_solved(end)
             return
         tds.busted = False
         if halvings == 0:
-            lowest = int(np.argmin(np.where(self._alive, self._magnitude(), np.inf)))
+            time, voltage = self._solved
+            lowest = int(np.argmin(voltage))
             raise DynamicsError(
-                f"no solution between {start:.6f} and {end:.6f} s after the opening; the lowest voltage before is "
-                f"{self._magnitude()[lowest]:.3f} pu at bus {self._case.bus[lowest]}"
+                f"no solution between {start:.6f} and {end:.6f} s after the opening; the lowest voltage solved last is "
+                f"{voltage[lowest]:.3f} pu at bus {self._case.bus[lowest]}, at {time:.6f} s"
             )
         middle = (start + end) / 2
         self._step(start, middle, halvings - 1)
@@ -378,6 +382,10 @@ class AndesEngine:
         """Angle of each bus's voltage [rad] (bus,) against a frame that turns at nominal frequency; not wrapped."""
         angle: Floats = np.array(self._system.Bus.a.v)
         return angle
+
+    def _note_solved(self, time: float) -> None:
+        """Keep `time` [s] and the voltages [pu] of a state that was found; dead buses are left out."""
+        self._solved = time, np.where(self._alive, self._magnitude(), np.inf)
 
     def _reset_extremes(self) -> None:
         self.lowest = self.highest = self._present()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 from datetime import datetime
@@ -323,8 +324,24 @@ def constant_power_at_a_dead_short_has_no_solution(folder: Path) -> None:
     rig.solve()
     rig.largest_mismatch = np.inf  # the mismatch shows it at once, the step after it fails
     rig.solve(fault_admittance=rig.one("fault_admittance", ["16"], 1 / 1e-4j))
-    with pytest.raises(SolverError, match=r"(?s)no solution between 0\.00.*clear it earlier"):
+    with pytest.raises(SolverError, match=r"(?s)no solution between 0\.00.*clear it earlier.*lower power_share"):
         rig.solve(fault_admittance=rig.one("fault_admittance", ["16"], 1 / 1e-4j))
+
+
+def what_has_no_solution_when_a_fault_is_cleared_names_the_fault(folder: Path) -> None:
+    """After 0.5 s with a dead short: the voltage at the fault, not that before it; no load draws constant power."""
+    rig = Rig(folder, step=10, case="ieee39")
+    fault = rig.one("fault_admittance", ["16"], 1 / 0.001j)
+    rig.largest_mismatch = np.inf  # the mismatch shows it at once, the step after it fails
+    rows = [rig.solve(fault_admittance=fault) if 1 <= number < 51 else rig.solve() for number in range(52)]
+    with pytest.raises(SolverError) as caught:
+        rig.solve()
+    found = re.search(r"lowest voltage solved last is (0\.\d+) pu at bus 16, at 0\.510000 s", str(caught.value))
+    assert found is not None, str(caught.value)
+    assert float(found[1]) == pytest.approx(np.abs(rows[50]["voltage"]).min(), abs=2e-3)  # a step of the fault before
+    assert np.abs(rows[50]["voltage"]).argmin() == 15
+    assert "constant power" not in str(caught.value)
+    assert "power_share" not in str(caught.value)
 
 
 def machines_stay_in_step_after_a_short_fault_and_not_in_a_lasting_one(folder: Path) -> None:
@@ -358,6 +375,7 @@ STORIES = (
     a_fault_is_seen_at_once_and_inside_a_step,
     what_is_cut_off_from_machines_is_dead_and_what_tripped_stays_out,
     constant_power_at_a_dead_short_has_no_solution,
+    what_has_no_solution_when_a_fault_is_cleared_names_the_fault,
     machines_stay_in_step_after_a_short_fault_and_not_in_a_lasting_one,
     a_machine_that_tripped_is_not_out_of_step,
 )
