@@ -34,12 +34,19 @@ class UnknownKindError(LookupError):
 
 
 def unknown(what: str, name: str, known: Iterable[str], where: str = "") -> str:
-    """The sentence for a name that does not exist (`where`, if that matters), with the nearest that do."""
+    """The sentence for a name that does not exist (`where`, if that matters), with the nearest that do, or all."""
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=3) or known[:MOST_NAMED]
-    more = f" and {len(known) - len(near)} more" if len(near) == MOST_NAMED < len(known) else ""
-    remedy = f"Use one of: {', '.join(near)}{more}" if near else "There are none"
-    return f"there is no {what} '{name}'{where and f' in {where}'}. {remedy}"
+    return f"there is no {what} '{name}'{where and f' in {where}'}. {_instead(name, known)}"
+
+
+def _instead(name: str, known: list[str]) -> str:
+    if not known:
+        return "There are none"
+    near = difflib.get_close_matches(name, known, n=3)
+    if near and len(near) < len(known):
+        return f"Did you mean: {', '.join(near)}? There are {len(known)} in all"
+    more = f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""
+    return f"Use one of: {', '.join(near or known[:MOST_NAMED])}{more}"
 
 
 def submodules(package: str) -> list[str]:

@@ -186,7 +186,7 @@ def test_quantiles_are_those_of_numpy(made: Make) -> None:
     by = batch.quantiles("oak.power", (0.5,), by="gain").compute()
     assert list(by["gain"].values) == ["0.1", "0.2", "0.3"]
     np.testing.assert_allclose(by.isel(quantile=0).values, stacked, rtol=1e-12)
-    with pytest.raises(ResultsError, match=r"there is no parameter 'gian'. Use one of: gain"):
+    with pytest.raises(ResultsError, match=r"there is no parameter 'gian'. Did you mean: gain\? There are 7 in all"):
         batch.quantiles("oak.power", by="gian")
 
 
