@@ -18,13 +18,14 @@ from cosim.model import Model
 from cosim.perturbations import Perturbation
 from cosim.registry import unknown
 from cosim.scenario import Feeder, Scenario
-from cosim.units import format_duration
+from cosim.units import NANOSECONDS, format_duration
 from cosim.wiring_parts import Part, Wish
 from cosim.yaml_places import Location
 
 DYNAMICS = "dynamics"  #: the federate of the transmission grid's dynamics
 WINDOW = "window"  #: the hand-over
 PLACE: Location = ("event_window",)
+LONGEST_STEP = NANOSECONDS["s"]  #: of a day in which disturbances of a window can act as well
 
 #: What of a device class of the day's feeder the feeder of the window says whether it may run.
 _RETURNED = {"hvac_in_service": "thermostat"}
@@ -76,7 +77,7 @@ def check_disturbance(scenario: Scenario, item: Perturbation, *, in_window: bool
     """Hold a perturbation, its times counted from the scenario's start, against the window. Raises ConfigError."""
     window = scenario.event_window
     if window is None or not in_window:
-        if item.window_only:
+        if item.window_only and scenario.horizon.step > LONGEST_STEP:
             problem = "acts at the steps of an event window, the day's are too long for it."
             raise ConfigError("kind", problem, "Put it under `event_window.disturbances`.")
         return
