@@ -13,8 +13,10 @@ import pytest
 from rich.console import Console
 from written_runs import MINUTE, Written, constant, out
 
+from cosim.simulation import Progress
 from cosim.verdict import Check
 from runs import measures
+from runs.progress import describe
 from runs.recorded import Recorded
 from runs.summary import Summary, clock, energy_text, power_text, print_summary, seconds, summarise
 
@@ -262,6 +264,13 @@ class TestPartial:
         variable = Recorded(written).groups["suburb"]["power"]
         assert variable.times.size == 100
         assert variable.total_power() == pytest.approx(np.full(100, 5.0))
+
+
+@pytest.mark.parametrize(("share", "words"), [(0.4, "oak (40%)"), (30.38, "oak (100%)")])
+def test_no_federate_takes_more_than_all_of_the_time(share: float, words: str) -> None:
+    """Just after the first step, too, before which it may have computed for long."""
+    progress = Progress(time=MINUTE, duration=60 * MINUTE, starting=False, wall=2.0, slowest="oak", slowest_share=share)
+    assert describe(progress) == f"30 x real time, slowest: {words}"
 
 
 class TestMeasures:
