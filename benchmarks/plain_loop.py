@@ -35,12 +35,9 @@ class Direct:
         self._name, self._mail, self._is_carrier = name, mail, name == federation.carrier
         self._keys = [str(link.source) for link in federation.links_to(name)]
 
-    def read(self, position: int, into: Array) -> bool:
-        """Copy the last published value."""
-        value = self._mail.values.get(self._keys[position])
-        if value is not None:
-            into[...] = value
-        return value is not None
+    def value(self, position: int) -> Array | None:
+        """Where the last published value lies."""
+        return self._mail.values.get(self._keys[position])
 
     def receive(self) -> list[Message]:
         """Take what was sent here, in the engine's order: `cosim/engine/switchboard.py`."""
@@ -100,7 +97,11 @@ def _step(
     inputs.messages = []
     federate.commit(time)
     for key, port, index in sources:
-        mail.values[key] = np.array(solution.values[port])[index]
+        part = np.asarray(solution.values[port])[(*index, ...)]
+        if key in mail.values:
+            mail.values[key][...] = part
+        else:
+            mail.values[key] = np.array(part)
     carrier = federation.carrier
     for message in solution.messages:
         to = message.destination.partition("/")[0] if spec.name == carrier else str(carrier)

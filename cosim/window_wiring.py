@@ -8,11 +8,12 @@ day's or the dynamics', and holds the powers on both sides of the boundary again
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import gcd
 from typing import Any
 
 from cosim.contract import Time
 from cosim.errors import ConfigError, Fault
-from cosim.event_window import EventWindow
+from cosim.event_window import SHORTEST_STEP, EventWindow
 from cosim.federation import Federation, LinkSpec, PortReference
 from cosim.model import Model
 from cosim.perturbations import Perturbation
@@ -80,7 +81,10 @@ def check_disturbance(scenario: Scenario, item: Perturbation, *, in_window: bool
         if item.window_only and scenario.horizon.step > LONGEST_STEP:
             problem = "acts at the steps of an event window, the day's are too long for it."
             raise ConfigError("kind", problem, "Put it under `event_window.disturbances`.")
+        if item.window_only:
+            _check_on_steps(item, 0, scenario.horizon.step, "the run's step", "horizon.step")
         return
+    _check_on_steps(item, window.opening(scenario.horizon.start), window.step, "the window's step", "event_window.step")
     close = window.opening(scenario.horizon.start) + window.duration
     onset, changes = getattr(item, "time", None), item.changes() or ()
     if onset is not None and onset >= close:
@@ -92,6 +96,24 @@ def check_disturbance(scenario: Scenario, item: Perturbation, *, in_window: bool
     if not item.returns_in_window and any(onset is not None and onset < change < close for change in changes):
         problem = "ends in the window, in which what has tripped is not connected again."
         raise ConfigError("lasting", problem, "Leave it out, or let it last beyond the window.")
+
+
+def _check_on_steps(item: Perturbation, begin: Time, step: Time, whose: str, field: str) -> None:
+    """Raise ConfigError where `item` sets in or ends between two steps: it would act at the later one, or not at all.
+
+    Its `time` counts from `begin`. What is on the steps is on half of them, too.
+    """
+    for name, since in (("time", begin), ("lasting", 0)):
+        value = getattr(item, name, None)
+        if value is None or (value - since) % step == 0:
+            continue
+        below = (value - since) // step * step
+        nearest = [format_duration(near) for near in (below, below + step) if near > 0 or name == "time"]
+        problem = f"{format_duration(value - since)} is not a multiple of {whose} of {format_duration(step)}."
+        finer = gcd(value - since, step)
+        remedy = f"Write {' or '.join(nearest)}"
+        remedy += f", or set {field} to {format_duration(finer)}." if finer >= SHORTEST_STEP else "."
+        raise ConfigError(name, problem, remedy)
 
 
 def check_window(scenario: Scenario, faults: list[Fault]) -> None:

@@ -106,8 +106,9 @@ class Written:
                 values[column.name] = np.asarray(used, dtype=complex)
         count = len(next(iter(values.values())))
         writer = JournalWriter(scratch, name, columns)
+        rows = [values[column.name].astype(column.dtype).reshape(count, -1).view(np.float64) for column in columns]
         for row in range(count):
-            writer.append(row * self.step, {key: series[row] for key, series in values.items()})
+            writer.append(row * self.step, [numbers[row] for numbers in rows])
         writer.close()
         return count
 

@@ -8,11 +8,9 @@ Messages travel through targeted endpoints only; untargeted ones can deadlock (G
 from __future__ import annotations
 
 import contextlib
-import math
 import secrets
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise, starmap
 from typing import Any
 
 import helics
@@ -22,6 +20,7 @@ from helics.capi import ffi, helicsErrorInitialize, loadSym
 
 from cosim.contract import Array, Port, Time
 from cosim.engine.files import LOOPBACK
+from cosim.engine.row import Layout, Row, numbers_of
 from cosim.errors import MachineError
 from cosim.federation import SLOT, Bundle, Federation, IterationGroup, LinkSpec
 
@@ -113,36 +112,48 @@ def _own_ports() -> set[int]:
     return {entry.laddr.port for entry in psutil.Process().net_connections("tcp") if entry.status == psutil.CONN_LISTEN}
 
 
-@dataclass
 class Parcel:
-    """A publication to one process, what it holds, and what has still to be sent."""
+    """A publication to one process, and whether it has still to be sent."""
 
-    publication: Any
-    process: str
-    parts: tuple[str, ...]
-    waiting: Mapping[str, Array] | None = None
+    def __init__(self, publication: Any, process: str, parts: tuple[str, ...]) -> None:
+        self._handle, self.process, self._parts = publication.handle, process, parts
+        self._publish, self._error = loadSym("helicsPublicationPublishVector"), helicsErrorInitialize()
+        self.waiting = False
+
+    def fill_from(self, offered: Mapping[str, Array]) -> None:
+        """Say where its parts lie, by name."""
+        self._arrays = [numbers_of(offered[part]) for part in self._parts]
+        self._numbers = np.concatenate(self._arrays)
+        self._buffer = ffi.from_buffer("double[]", self._numbers)
+
+    def send(self, name: str) -> None:
+        """Publish what its parts now are. Raises SecondaryError naming `name`."""
+        np.concatenate(self._arrays, out=self._numbers)
+        self._publish(self._handle, self._buffer, self._numbers.size, self._error)
+        _raise_on(self._error, name)
+        self.waiting = False
 
 
 class Arrival:
-    """An input from another process and the newest numbers that came."""
+    """An input from another process and the newest values that came."""
 
-    def __init__(self, source: Any, size: int) -> None:
+    def __init__(self, source: Any, layouts: Iterable[Layout]) -> None:
         self._handle = source.handle
-        self._numbers = np.zeros(size)
-        self._buffer = ffi.from_buffer("double[]", self._numbers)
+        self.row = Row(layouts)
+        self._size = self.row.numbers.size
+        self._buffer = ffi.from_buffer("double[]", self.row.numbers)
         self._count, self._error = ffi.new("int *"), helicsErrorInitialize()
         self._updated, self._get = loadSym("helicsInputIsUpdated"), loadSym("helicsInputGetVector")
-        self._came = False
+        self.came = False
 
-    def newest(self, name: str) -> Array | None:
-        """The newest numbers; None as long as none ever came. Raises SecondaryError, MachineError naming `name`."""
+    def refresh(self, name: str) -> None:
+        """Take the newest values. Raises SecondaryError, MachineError naming `name`."""
         if self._updated(self._handle):
-            self._get(self._handle, self._buffer, self._numbers.size, self._count, self._error)
+            self._get(self._handle, self._buffer, self._size, self._count, self._error)
             _raise_on(self._error, name)
-            if self._count[0] != self._numbers.size:
-                raise MachineError(f"{self._count[0]} numbers came for {self._numbers.size} at '{name}'")
-            self._came = True
-        return self._numbers if self._came else None
+            if self._count[0] != self._size:
+                raise MachineError(f"{self._count[0]} numbers came for {self._size} at '{name}'")
+            self.came = True
 
 
 class Membership:
@@ -165,11 +176,10 @@ class Membership:
         self._inside = set(ports)
         self._federate = helics.helicsCreateCombinationFederate(process, self._information(core.name))
         _KEPT.append(self._federate)
-        self._publish = loadSym("helicsPublicationPublishVector")
-        self._error = helicsErrorInitialize()
         self._parcels: dict[str, list[Parcel]] = {}
-        self._arrivals: dict[str, tuple[Arrival, slice]] = {}
-        self._signals_out: dict[str, Any] = {}
+        self._arrivals: list[Arrival] = []
+        self._parts: dict[str, tuple[Arrival, Array]] = {}
+        self._signals_out: dict[str, tuple[Array, Parcel]] = {}
         self._signals_in: dict[str, Arrival] = {}
         for bundle in federation.bundles():
             self._register_bundle(bundle, federation.links, ports)
@@ -195,13 +205,18 @@ class Membership:
                 Parcel(self._publication(bundle.key), bundle.process, bundle.parts)
             )
         elif bundle.process == self.name:
-            sizes = {
-                str(link.source): _size(link, ports) for link in links if link.destination.federate in self._inside
+            layouts = {
+                str(link.source): _layout(link, ports) for link in links if link.destination.federate in self._inside
             }
-            ends = list(accumulate((sizes[part] for part in bundle.parts), initial=0))
-            arrival = Arrival(helics.helicsFederateRegisterSubscription(self._federate, bundle.key), ends[-1])
-            for part, place in zip(bundle.parts, starmap(slice, pairwise(ends)), strict=True):
-                self._arrivals[part] = arrival, place
+            arrival = self._arrival(bundle.key, [layouts[part] for part in bundle.parts])
+            self._parts |= {
+                part: (arrival, array) for part, array in zip(bundle.parts, arrival.row.arrays, strict=True)
+            }
+
+    def _arrival(self, key: str, layouts: Sequence[Layout]) -> Arrival:
+        arrival = Arrival(helics.helicsFederateRegisterSubscription(self._federate, key), layouts)
+        self._arrivals.append(arrival)
+        return arrival
 
     def _publication(self, key: str) -> Any:
         vector = helics.HELICS_DATA_TYPE_VECTOR
@@ -210,9 +225,11 @@ class Membership:
     def _register_signal(self, key: str, group: IterationGroup) -> None:
         """A group's stop signal goes from its leader's process to the other members'."""
         if group.members[0] in self._inside:
-            self._signals_out[key] = self._publication(key)
+            agreement, parcel = np.zeros(()), Parcel(self._publication(key), "", (key,))
+            parcel.fill_from({key: agreement})
+            self._signals_out[key] = agreement, parcel
         elif self._inside & set(group.members):
-            self._signals_in[key] = Arrival(helics.helicsFederateRegisterSubscription(self._federate, key), 1)
+            self._signals_in[key] = self._arrival(key, [Layout((), is_complex=False)])
 
     def _register_endpoints(self, federation: Federation) -> dict[str, Any]:
         """The carrier's process has an endpoint for each agent elsewhere; an agent has one, aimed at that."""
@@ -238,10 +255,8 @@ class Membership:
         """
         for parcels in self._parcels.values():
             for parcel in parcels:
-                if parcel.waiting is not None and parcel.process in met:
-                    row: Array = np.concatenate([_numbers(parcel.waiting[part]) for part in parcel.parts])
-                    self._put(parcel.publication, row)
-                    parcel.waiting = None
+                if parcel.waiting and parcel.process in met:
+                    parcel.send(self.name)
         # HELICS takes seconds as doubles, which round: ask for a little less and get the next multiple of the period.
         request = (time - SLOT // 2) / 1e9
         granted = round(self._call(helics.helicsFederateRequestTime, self._federate, request) * 1e9)
@@ -249,6 +264,8 @@ class Membership:
             raise SecondaryError(
                 f"'{self.name}' asked for {time} ns and was granted {granted} ns: the federation ended early"
             )
+        for arrival in self._arrivals:
+            arrival.refresh(self.name)
 
     def leave(self) -> None:
         """Leave in good order: whoever asks for the last time after this process got it would wait for it for ever."""
@@ -260,32 +277,32 @@ class Membership:
         except helics.HelicsException as error:
             raise SecondaryError(f"HELICS ended '{self.name}': {error}") from None
 
-    def read(self, part: str, into: Array) -> bool:
-        """Copy `part` of what came from another process into `into`; False as long as none ever came."""
-        arrival, place = self._arrivals[part]
-        numbers = arrival.newest(self.name)
-        if numbers is not None:
-            into.reshape(-1).view(np.float64)[:] = numbers[place]
-        return numbers is not None
+    def value(self, part: str) -> Array | None:
+        """Where the newest value `part` from another process lies; None as long as none ever came."""
+        arrival, array = self._parts[part]
+        return array if arrival.came else None
 
-    def publish(self, source: str, values: Mapping[str, Array]) -> None:
-        """Publish `values` of the federate `source` to the other processes that use them, once they may act."""
+    def offer(self, source: str, parts: Mapping[str, Array]) -> None:
+        """Say where that lies which the federate `source` gives to others, by the links' sources."""
         for parcel in self._parcels.get(source, ()):
-            parcel.waiting = values
+            parcel.fill_from(parts)
+
+    def publish(self, source: str) -> None:
+        """Publish what the federate `source` now gives to the other processes that use it, once they may act."""
+        for parcel in self._parcels.get(source, ()):
+            parcel.waiting = True
 
     def signal(self, key: str, agreed: bool) -> None:
         """Publish a group's stop signal, if a member is in another process."""
         if key in self._signals_out:
-            self._put(self._signals_out[key], np.array([float(agreed)]))
+            agreement, parcel = self._signals_out[key]
+            agreement[...] = agreed
+            parcel.send(self.name)
 
     def signalled(self, key: str) -> bool:
         """Whether the last stop signal from another process said stop."""
-        numbers = self._signals_in[key].newest(self.name)
-        return numbers is not None and bool(numbers[0] > 0.5)
-
-    def _put(self, publication: Any, numbers: Array) -> None:
-        self._publish(publication.handle, ffi.from_buffer("double[]", numbers), numbers.size, self._error)
-        _raise_on(self._error, self.name)
+        arrival = self._signals_in[key]
+        return arrival.came and bool(arrival.row.numbers[0] > 0.5)
 
     def send(self, agent: str, letter: bytes) -> None:
         """Send a letter through the endpoint of `agent`: to it if the carrier is here, else from it to the carrier."""
@@ -309,16 +326,11 @@ class Membership:
         helics.helicsFederateGlobalError(self._federate, 1, text[:1000])
 
 
-def _numbers(value: Array) -> Array:
-    """A value as numbers in a row, a complex one as pairs."""
-    return np.ascontiguousarray(value).reshape(-1).view(np.float64)
-
-
-def _size(link: LinkSpec, ports: Mapping[str, Sequence[Port]]) -> int:
-    """How many numbers come over a link that ends here."""
+def _layout(link: LinkSpec, ports: Mapping[str, Sequence[Port]]) -> Layout:
+    """Of what comes over a link that ends here."""
     end = link.destination
     port = next(port for port in ports[end.federate] if port.name == end.port)
-    return math.prod(end.shape(port)) * (2 if port.is_complex else 1)
+    return Layout(end.shape(port), port.is_complex)
 
 
 def _raise_on(error: Any, name: str) -> None:

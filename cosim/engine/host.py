@@ -23,13 +23,14 @@ from typing import NoReturn
 
 import numpy as np
 
-from cosim.contract import Exchange, Time
+from cosim.contract import Message, Time
 from cosim.engine.connection import Address, Core, Membership, SecondaryError, start_broker
 from cosim.engine.failure import Failure
 from cosim.engine.files import BROKER_FILE, FEDERATION_FILE, ROUNDS
-from cosim.engine.inputs import Inputs, check_next_time, check_outputs
+from cosim.engine.inputs import Inputs, check_next_time
 from cosim.engine.journal import Column, JournalWriter
 from cosim.engine.lifeline import die_with_parent
+from cosim.engine.outputs import Outputs
 from cosim.engine.status import Phase, StatusTable
 from cosim.engine.switchboard import Line, Switchboard
 from cosim.errors import ContractError, CosimError
@@ -48,12 +49,21 @@ class Stepper:
         status.enter(spec.name, Phase.BUILDING)
         self.federate = federation.build(spec)
         self.ports = tuple(self.federate.ports())
-        self.outputs = {port.name: port for port in self.ports if port.direction == "out"}
         self.links = federation.links_to(spec.name)
+        given = [port for port in self.ports if port.direction == "out"]
+        self._recorded = [
+            port for port in given if not any(fnmatch(f"{spec.name}.{port.name}", e) for e in federation.exclude)
+        ]
+        self._outputs = Outputs([*self._recorded, *(port for port in given if port not in self._recorded)])
         self._inputs = Inputs(self.ports, self.links)
         self.group = None if spec.group is None else federation.groups[spec.group]
         self.leads = self.group is not None and self.group.members[0] == spec.name
-        self._rounds = 0
+        self._rounds = np.zeros(1)
+        self._record = [
+            self._outputs.numbers(self._recorded),
+            self._inputs.used,
+            *([self._rounds] if self.leads else []),
+        ]
 
     def start(self) -> None:
         """Start the federate's engine."""
@@ -65,14 +75,11 @@ class Stepper:
 
     def connect(self, switchboard: Switchboard) -> None:
         """Take a line to the others and open the journal."""
-        self.line = Line(switchboard, self.spec, self.ports, self.federate.messaging)
+        self.line = Line(switchboard, self.spec, self._outputs, self.federate.messaging)
         self.journal = JournalWriter(self.folder, self.spec.name, self._columns())
 
     def _columns(self) -> list[Column]:
-        excluded = self.federation.exclude
-        kept = [p for p in self.outputs.values() if not any(fnmatch(f"{self.spec.name}.{p.name}", e) for e in excluded)]
-        self._recorded = [port.name for port in kept]
-        columns = [Column.of_port(port) for port in kept]
+        columns = [Column.of_port(port) for port in self._recorded]
         columns += [self._inputs.column(link) for link in self.links if link.tolerance is not None]
         if self.leads:
             columns.append(Column(ROUNDS, "1", "rounds until the iterated coupling agreed", {}, is_complex=False))
@@ -84,11 +91,11 @@ class Stepper:
         while time is not None and time < self.federation.duration:
             self.time = time
             if self.group is None:
-                solution = yield from self._solve_once(time)
+                messages = yield from self._solve_once(time)
             else:
-                solution = yield from self._solve_in_rounds(time, self.group)
-            self.line.send(solution.messages)
-            self._commit(time, solution)
+                messages = yield from self._solve_in_rounds(time, self.group)
+            self.line.send(messages)
+            self._commit(time)
             following = self.federate.next_time(time)
             check_next_time(time, following, self.spec.step or self.federation.step)
             time = following
@@ -117,18 +124,18 @@ class Stepper:
         yield until
         self.status.enter(self.spec.name, Phase.COMPUTING, self.time)
 
-    def _solve_once(self, time: Time) -> Generator[Time, None, Exchange]:
+    def _solve_once(self, time: Time) -> Generator[Time, None, Sequence[Message]]:
         yield from self._wait(time + self.spec.slot * SLOT)
         self._inputs.read(self.line, complete=True)
         return self._solve(time)
 
-    def _solve_in_rounds(self, time: Time, group: IterationGroup) -> Generator[Time, None, Exchange]:
+    def _solve_in_rounds(self, time: Time, group: IterationGroup) -> Generator[Time, None, Sequence[Message]]:
         """Repeat the solution until the group's leader finds that its inputs no longer change.
 
         Rounds are HELICS times a microsecond apart: the native iterative request exchanges stale values and
         takes a varying number of rounds.
         """
-        solution = Exchange()
+        messages: Sequence[Message] = ()
         for number in range(group.max_rounds + 1):
             yield from self._wait(time + group.slot(self.spec.name, number) * SLOT)
             self._inputs.read(self.line, complete=number > 0)
@@ -139,29 +146,26 @@ class Stepper:
             elif self.line.signalled():
                 last = True
             if last:
-                self._rounds = number
+                self._rounds[0] = number
                 break
-            solution = self._solve(time)
-        return solution
+            messages = self._solve(time)
+        return messages
 
-    def _solve(self, time: Time) -> Exchange:
+    def _solve(self, time: Time) -> Sequence[Message]:
         inputs = self._inputs.take()
         before = clock.monotonic()
         solution = self.federate.solve(time, inputs)
         self._row["busy"] += clock.monotonic() - before
-        checked = check_outputs(self.outputs, solution)
-        self.line.publish(checked)
-        return Exchange(checked, solution.messages)
+        self._outputs.accept(solution)
+        self.line.publish()
+        return solution.messages
 
-    def _commit(self, time: Time, solution: Exchange) -> None:
+    def _commit(self, time: Time) -> None:
         self._inputs.messages = []
         before = clock.monotonic()
         self.federate.commit(time)
         self._row["busy"] += clock.monotonic() - before
-        values = {name: solution.values[name] for name in self._recorded} | self._inputs.used()
-        if self.leads:
-            values[ROUNDS] = np.array(float(self._rounds))
-        self.journal.append(time, values)
+        self.journal.append(time, self._record)
         self._row["steps"] += 1
 
 

@@ -1,14 +1,16 @@
-"""A federate's inputs, gathered from its links, and its outputs, held against its ports."""
+"""A federate's inputs, gathered from its links."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cosim.contract import Array, Exchange, Message, Port, Time
 from cosim.engine.journal import Column
+from cosim.engine.row import Layout, Row
 from cosim.errors import ContractError
 from cosim.federation import LinkSpec
 from cosim.units import format_duration
@@ -17,8 +19,8 @@ from cosim.units import format_duration
 class Source(Protocol):
     """Where values and messages come from: the engine's switchboard, or a plain loop that needs none."""
 
-    def read(self, position: int, into: Array) -> bool:
-        """Copy the newest value of the link at `position` into `into`; False as long as none ever came."""
+    def value(self, position: int) -> Array | None:
+        """Where the newest value of the link at `position` lies, always the same array; None if none ever came."""
 
     def receive(self) -> list[Message]:
         """Take all messages that have come."""
@@ -35,13 +37,11 @@ class Inputs:
         ]
         self._base = {name: _initial(port) for name, port in self._ports.items()}
         self._values = [self._share_of_initial(position) for position in range(len(links))]
+        self._missing = list(range(len(links)))  #: the links on which nothing has come yet
         for port, index in self._places:
             self._base[port][index] = 0.0
-        self._came = [False] * len(links)
-        self._boundary = [
-            (f"used {link.key}", position) for position, link in enumerate(links) if link.tolerance is not None
-        ]
-        self._used = self._watched()
+        self._boundary = [position for position, link in enumerate(links) if link.tolerance is not None]
+        self._watched = Row(self._layout(links[position]) for position in self._boundary)
         self.messages: list[Message] = []
 
     def _share_of_initial(self, position: int) -> Array:
@@ -51,9 +51,9 @@ class Inputs:
         initial = self._base[port][index]
         return np.ascontiguousarray(initial / (link.gain * sharing)).reshape(np.shape(initial))
 
-    def _watched(self) -> dict[str, Array]:
-        """A copy of the values of the links that have a tolerance."""
-        return {name: self._values[position].copy() for name, position in self._boundary}
+    def _layout(self, link: LinkSpec) -> Layout:
+        port = self._ports[link.destination.port]
+        return Layout(link.destination.shape(port), port.is_complex)
 
     def column(self, link: LinkSpec) -> Column:
         """How the used value of a link with a tolerance is recorded."""
@@ -71,10 +71,12 @@ class Inputs:
 
     def read(self, source: Source, *, complete: bool) -> None:
         """Take what has come. If `complete`, raise ContractError naming a link where nothing came that had to."""
-        for position, link in enumerate(self._links):
-            if source.read(position, self._values[position]):
-                self._came[position] = True
-            elif complete and not self._came[position] and not (link.lagged or link.late):
+        for position in tuple(self._missing):
+            link, value = self._links[position], source.value(position)
+            if value is not None:
+                self._values[position] = value
+                self._missing.remove(position)
+            elif complete and not (link.lagged or link.late):
                 raise ContractError(f"link {link.key} carried nothing: '{link.source.federate}' has published no value")
         self.messages += source.receive()
 
@@ -83,25 +85,27 @@ class Inputs:
         values = {name: base.copy() for name, base in self._base.items()}
         for link, (port, index), value in zip(self._links, self._places, self._values, strict=True):
             values[port][index] += link.gain * value
-        self._used = self._watched()
+        for used, position in zip(self._watched.arrays, self._boundary, strict=True):
+            used[...] = self._values[position]
         return Exchange(values, tuple(self.messages))
 
-    def used(self) -> dict[str, Array]:
-        """The values of the links with a tolerance, as the last solution used them."""
-        return self._used
+    @property
+    def used(self) -> NDArray[np.float64]:
+        """The values of the links with a tolerance, as the last solution used them, in one row."""
+        return self._watched.numbers
 
     def agree(self) -> bool:
         """Whether every link with a tolerance now holds what the last solution used, up to the tolerance."""
         return all(
-            bool(np.all(np.abs(link.gain * (value - self._used[f"used {link.key}"])) <= link.tolerance))
-            for link, value in zip(self._links, self._values, strict=True)
-            if link.tolerance is not None
+            bool(np.all(np.abs(link.gain * (self._values[position] - used)) <= link.tolerance))
+            for used, position in zip(self._watched.arrays, self._boundary, strict=True)
+            if (link := self._links[position]).tolerance is not None
         )
 
     def silent(self, steps: int) -> list[str]:
         """The links on which nothing ever came; in the only step of a run nothing can have come over a lagged one."""
-        pairs = zip(self._links, self._came, strict=True)
-        return [link.key for link, came in pairs if not came and not (link.lagged and steps == 1)]
+        links = (self._links[position] for position in self._missing)
+        return [link.key for link in links if not (link.lagged and steps == 1)]
 
 
 def _initial(port: Port) -> Array:
@@ -120,26 +124,3 @@ def check_next_time(time: Time, following: Time | None, step: Time) -> None:
             f"next_time at {format_duration(time)} must give a multiple of the base step {format_duration(step)}, "
             f"got {format_duration(following)}"
         )
-
-
-def check_outputs(outputs: Mapping[str, Port], solution: Exchange) -> dict[str, Array]:
-    """Every output in its port's shape and type. Raises ContractError naming the port."""
-    if not isinstance(solution, Exchange):
-        raise ContractError(f"solve must return an Exchange, got {type(solution).__name__}")
-    if solution.values.keys() != outputs.keys():
-        missing = sorted(set(outputs) - set(solution.values))
-        extra = sorted(set(solution.values) - set(outputs))
-        raise ContractError(f"solve must give every output and no other; missing: {missing}, not declared: {extra}")
-    checked: dict[str, Array] = {}
-    for name, port in outputs.items():
-        value = np.asarray(solution.values[name])
-        if value.shape != port.shape:
-            raise ContractError(f"output '{name}' must have the shape {port.shape}, got {value.shape}")
-        if value.dtype.kind not in "biufc":
-            raise ContractError(f"output '{name}' must hold numbers, got values of type {value.dtype}")
-        if value.dtype.kind == "c" and not port.is_complex:
-            raise ContractError(f"output '{name}' is declared real, got complex values")
-        if not np.isfinite(value).all():
-            raise ContractError(f"output '{name}' [{port.unit}] holds NaN or infinity")
-        checked[name] = value.astype(np.complex128) if port.is_complex else value.astype(np.float64)
-    return checked

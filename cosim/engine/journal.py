@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cosim.contract import Array, Port, Time
+from cosim.contract import Port, Time
 
 
 @dataclass(frozen=True)
@@ -55,16 +56,16 @@ class JournalWriter:
         described = [{**vars(c), "coordinates": {k: list(v) for k, v in c.coordinates.items()}} for c in columns]
         partial = folder / f"{federate}.columns.partial"
         partial.write_text(json.dumps(described))
-        self._row = np.zeros(1, dtype=row_type(columns))
+        row = np.zeros(row_type(columns).itemsize // 8)
+        self._time, self._values, self._data = row[:1].view(np.int64), row[1:], row.data.cast("B")
         self._file = os.open(folder / f"{federate}.rows", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         partial.rename(folder / f"{federate}.columns.json")
 
-    def append(self, time: Time, values: Mapping[str, Array]) -> None:
-        """Write one row. Raises OSError where the disk is full."""
-        self._row["time"] = time
-        for name, value in values.items():
-            self._row[name] = value
-        data = self._row.tobytes()
+    def append(self, time: Time, parts: Sequence[NDArray[np.float64]]) -> None:
+        """Write one row, its numbers in parts that follow each other. Raises OSError where the disk is full."""
+        self._time[0] = time
+        np.concatenate(parts, out=self._values)
+        data = self._data
         while data:  # a full disk shows as a short write first, then as an error
             data = data[os.write(self._file, data) :]
 

@@ -64,6 +64,8 @@ class StatusTable:
         with (folder / FILE).open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), ROW.itemsize * len(self.names))
         self.rows = np.frombuffer(self._map, dtype=ROW)
+        self._places = {name: place for place, name in enumerate(self.names)}
+        self._phase, self._time, self._stamp = self.rows["phase"], self.rows["time"], self.rows["stamp"]
 
     @classmethod
     def create(cls, folder: Path, names: Sequence[str]) -> StatusTable:
@@ -77,12 +79,12 @@ class StatusTable:
 
     def row(self, name: str) -> np.void:
         """The row of the federate `name`; assigning to its fields writes the table."""
-        return self.rows[self.names.index(name)]  # type: ignore[no-any-return]
+        return self.rows[self._places[name]]  # type: ignore[no-any-return]
 
     def enter(self, name: str, phase: Phase, at: Time | None = None) -> None:
         """Note that `name` enters `phase` now, at simulated time `at` [ns] if that changes."""
-        row = self.row(name)
+        place = self._places[name]
         if at is not None:
-            row["time"] = at
-        row["stamp"] = time.monotonic()
-        row["phase"] = phase
+            self._time[place] = at
+        self._stamp[place] = time.monotonic()
+        self._phase[place] = phase.value

@@ -11,8 +11,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from cosim.contract import Array, Message, Port
+from cosim.contract import Array, Message
 from cosim.engine.connection import Membership, signal_key
+from cosim.engine.outputs import Outputs
 from cosim.errors import ContractError
 from cosim.federation import FederateSpec, Federation
 
@@ -22,23 +23,26 @@ class Switchboard:
 
     def __init__(self, federation: Federation, membership: Membership, inside: Sequence[str]) -> None:
         self.federation, self.membership, self.inside = federation, membership, frozenset(inside)
-        self._values: dict[str, Array] = {}
+        self._offered: dict[str, Array] = {}
+        self._published: set[str] = set()
         self._agreed: dict[str, bool] = {}
         self._letters: dict[str, list[bytes]] = defaultdict(list)
 
-    def put(self, source: str, values: Mapping[str, Array]) -> None:
-        """Publish what the federate `source` gives to all who use it."""
-        self._values |= values
-        self.membership.publish(source, values)
+    def offer(self, source: str, parts: Mapping[str, Array]) -> None:
+        """Say where that lies which the federate `source` gives to those who use it."""
+        self._offered |= parts
+        self.membership.offer(source, parts)
 
-    def get(self, key: str, source: str, into: Array) -> bool:
-        """Copy the last value `key` of the federate `source` into `into`; False as long as none ever came."""
+    def publish(self, source: str) -> None:
+        """Say that there is a new value of all that the federate `source` offers."""
+        self._published.add(source)
+        self.membership.publish(source)
+
+    def value(self, key: str, source: str) -> Array | None:
+        """Where the newest value `key` of the federate `source` lies; None as long as none ever came."""
         if source not in self.inside:
-            return self.membership.read(key, into)
-        value = self._values.get(key)
-        if value is not None:
-            into[...] = value
-        return value is not None
+            return self.membership.value(key)
+        return self._offered[key] if source in self._published else None
 
     def signal(self, group: int, agreed: bool) -> None:
         """Tell the members of a group whether this round is the last."""
@@ -82,24 +86,20 @@ class Switchboard:
 class Line:
     """One federate's line to the switchboard."""
 
-    def __init__(self, switchboard: Switchboard, spec: FederateSpec, ports: Sequence[Port], messaging: str) -> None:
+    def __init__(self, switchboard: Switchboard, spec: FederateSpec, outputs: Outputs, messaging: str) -> None:
         self._board, self._spec, self._messaging = switchboard, spec, messaging
         federation = switchboard.federation
-        outputs: Mapping[str, Port] = {port.name: port for port in ports if port.direction == "out"}
         self._sources = [(str(link.source), link.source.federate) for link in federation.links_to(spec.name)]
         own = {str(link.source): link.source for link in federation.links_from(spec.name)}
-        self._publications = [(key, ref.port, ref.index(outputs[ref.port])) for key, ref in own.items()]
+        switchboard.offer(spec.name, {key: outputs.part(reference) for key, reference in own.items()})
 
-    def read(self, position: int, into: Array) -> bool:
-        """Copy the last value of the link at `position` into `into`; False as long as none ever came."""
-        key, source = self._sources[position]
-        return self._board.get(key, source, into)
+    def value(self, position: int) -> Array | None:
+        """Where the newest value of the link at `position` lies; None as long as none ever came."""
+        return self._board.value(*self._sources[position])
 
-    def publish(self, values: Mapping[str, Array]) -> None:
-        """Publish every linked output."""
-        parts = {key: values[port][index] for key, port, index in self._publications}
-        if parts:
-            self._board.put(self._spec.name, parts)
+    def publish(self) -> None:
+        """Say that there is a new value of every output."""
+        self._board.publish(self._spec.name)
 
     def send(self, messages: Sequence[Message]) -> None:
         """Send messages, in their order."""
