@@ -396,15 +396,40 @@ def refused(changes: dict[str, Any], **sections: Any) -> str:
         ({}, {"weather": None}, ["event_window.sources", "Add `weather`"]),
         ({}, {"coupling": {"mode": "iterated"}}, ["coupling.mode"]),
         ({"transmission": {"kind": "frequency_response", "inertia": 3}}, {}, ["event_window.transmission.inertia"]),
-        ({"disturbances": [{"kind": "BusFault", "bus": 99, "time": "1 ms"}]}, {}, ["disturbances[0].bus", "99"]),
-        ({"disturbances": [{"kind": "BusFualt", "bus": 16, "time": "1 ms"}]}, {}, ["disturbances[0].kind"]),
-        ({"disturbances": [{"kind": "VoltageSag", "bus": 16, "time": "1 ms", "residual": 0.5}]}, {}, ["[0].bus", "15"]),
+        ({"disturbances": [{"kind": "BusFault", "bus": 99, "time": "5 ms"}]}, {}, ["disturbances[0].bus", "99"]),
+        ({"disturbances": [{"kind": "BusFualt", "bus": 16, "time": "5 ms"}]}, {}, ["disturbances[0].kind"]),
+        ({"disturbances": [{"kind": "VoltageSag", "bus": 16, "time": "5 ms", "residual": 0.5}]}, {}, ["[0].bus", "15"]),
     ],
 )
 def test_what_is_refused_with_its_place(changes: dict[str, Any], sections: dict[str, Any], words: list[str]) -> None:
     text = refused(changes, **sections)
     for word in words:
         assert word in text
+
+
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        (
+            {"time": "501 ms"},
+            ["[0].time: 501 ms is not a multiple of the window's step of 5 ms. Write 500 ms or 505 ms, or", "to 1 ms"],
+        ),
+        ({"time": "0.3333 s", "lasting": "100 ms"}, ["[0].time: 333300 us is not", "Write 330 ms or 335 ms."]),
+        ({"time": "500 ms", "lasting": "3 ms"}, ["[0].lasting: 3 ms is not a multiple", "Write 5 ms, or set"]),
+        ({"time": "2 ms", "lasting": "10 ms"}, ["[0].time: 2 ms is not a multiple", "Write 0 s or 5 ms, or set"]),
+    ],
+)
+def test_a_disturbance_between_two_steps_is_refused(times: dict[str, str], words: list[str]) -> None:
+    """It would act at the later step; one that is over before that, never."""
+    text = refused({"disturbances": [{"kind": "BusFault", "bus": 16, **times}]})
+    for word in words:
+        assert word in text
+    given = {"name": "grid", "model": {"kind": "frequency_response", "machines": "ieee39"}}
+    day = {"horizon": {"start": "2014-01-16", "duration": "1 s", "step": "5 ms"}, "federates": [given]}
+    plain = {"name": "plain", **day, "perturbations": [{"kind": "BusFault", "bus": 16, **times}]}
+    with pytest.raises(ScenarioError) as caught:
+        wire(from_mapping(plain))
+    assert words[0].replace("window's", "run's") in str(caught.value)
 
 
 def test_a_step_too_coarse_for_a_clause_is_refused() -> None:
