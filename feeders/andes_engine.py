@@ -9,7 +9,8 @@ What is decided here:
   a moved end time stops where the step has no exact binary fraction.) A step that does not converge is halved.
 - *Switching* happens between two steps. The network is then solved anew with the states held, so that what is read
   at the time of a fault is the voltage with the fault, and the next step starts from the new derivatives. (ANDES' own
-  run starts that step from the old ones, an error of the order of one step.)
+  run starts that step from the old ones, an error of the order of one step.) Where Newton's method does not lead
+  there when a fault is applied or cleared, that is done in parts, each solved from the last.
 - *Loads and faults* all act through one load per bus: S(v) = P v^0 + I v + Z v². What the case itself draws has shares
   of the three; the power of a feeder is held as an admittance between two exchanges, which has a solution at any
   voltage; a fault is an admittance.
@@ -40,6 +41,9 @@ _LIVING = 0.5  #: [pu] the lowest voltage at which dynamics can open
 _HALVINGS = 10  #: of a step that does not converge
 _NETWORK_ITERATIONS = 30
 _NETWORK_TOLERANCE = 1e-8  #: [pu] of the bus mismatch after switching
+_FALSE_VOLTAGE = 1e-6  #: [pu] no fault that can be had leaves as little: what is below solves no network
+_FAULT_SOURCE = 0.02j  #: [pu] of the grid behind a fault, by which the way to its admittance is divided
+_LEAST_PART = 2.0**-9  #: of that way: where no smaller one has a solution there is none
 _TOLERANCE = 1e-6  #: [pu], [rad] of Newton's last correction in a step
 _LARGE_CHANGE = 0.1  #: [pu] of an admittance: beyond it the Jacobian is made anew
 _SERIES_OFFSET = 1e-8 + 1e-8j  #: [pu] that ANDES adds to the impedance of every branch
@@ -240,8 +244,9 @@ class AndesEngine:
             return False
         system = self._system
         with self._speaking():
+            before, fault_before = system.dae.y.copy(), self._fault
             if faulted and not np.any(self._fault):
-                self._restored = system.dae.y.copy()
+                self._restored = before
             self._set_service(switches.generator, switches.branch)
             self._fault = switches.fault.copy()
             self._change = (switches.load_change - self._first_change) / self._case.base_mva
@@ -253,7 +258,9 @@ class AndesEngine:
             self._switches = switches
             self._drop_dead_parts()
             system.TDS._last_switch_t = float(system.dae.t)  # ANDES renews its Jacobian for 0.1 s after
-            self._solve_network()
+            given = system.dae.y.copy()
+            if not self._solve_network() and not (faulted and self._solve_by_parts(before, fault_before)):
+                self._put(given)  # the next step solves the same equations together with the states
             self._note_extremes()
         return True
 
@@ -308,31 +315,73 @@ class AndesEngine:
         if np.abs(admittance - before).max(initial=0.0) > _LARGE_CHANGE:
             self._system.TDS._last_switch_t = float(self._system.dae.t)
 
-    def _solve_network(self) -> None:
-        """Newton's method on the algebraic equations with the states held.
+    def _solve_network(self, *, whole: bool = True) -> bool:
+        """Newton's method on the algebraic equations with the states held; whether it found a solution.
 
-        Where it fails nothing is changed: the next step solves the same equations together with the states.
+        `whole`: of the network as it is, not with a part of its faults.
         """
         from andes.shared import matrix
 
         system, tds = self._system, self._system.TDS
-        models, kept = system.exist.pflow_tds, system.dae.y.copy()
+        models = system.exist.pflow_tds
         tds.niter = 0
         for _ in range(_NETWORK_ITERATIONS):
             tds.fg_update(models)
             if np.abs(system.dae.g).max() < _NETWORK_TOLERANCE:
-                self._note_solved(self._time / 1e9)
-                return
+                if self._false():
+                    return False
+                self._note_solved(self._time / 1e9, whole=whole)
+                return True
             system.j_update(models)
             correction = np.ravel(tds.solver.linsolve(system.dae.gy, matrix(system.dae.g)))
             if not np.isfinite(correction).all():
-                break
+                return False
             system.dae.y -= correction
             system.vars_to_models()
             tds.niter += 1
-        system.dae.y[:] = kept
-        system.vars_to_models()
-        tds.fg_update(models)
+        return False
+
+    def _false(self) -> bool:
+        """Whether what was found is no voltage of a grid.
+
+        A magnitude of 0 solves a bus's power balance in polar coordinates whatever its neighbours' are, though not
+        Kirchhoff's law; a negative one may, but exciters do not take it as the magnitude that it stands for.
+        """
+        return bool(self._magnitude()[self._alive].min() < _FALSE_VOLTAGE)
+
+    def _put(self, algebraic: Floats) -> None:
+        """Set the algebraic variables."""
+        self._system.dae.y[:] = algebraic
+        self._system.vars_to_models()
+        self._system.TDS.fg_update(self._system.exist.pflow_tds)
+
+    def _solve_by_parts(self, start: Floats, fault: Complexes) -> bool:
+        """Go from the solution `start` under the faults `fault` (bus,) [pu] to those there are; whether it led there.
+
+        The way is that of the voltage that a fault would leave behind `_FAULT_SOURCE`, so that parts of it change the
+        voltages alike; each part starts from the last's solution, and one that has none is halved.
+        """
+        target, system = self._fault, self._system
+        left_from, left_to = 1 / (1 + fault * _FAULT_SOURCE), 1 / (1 + target * _FAULT_SOURCE)
+        done, part, solved = 0.0, 0.5, start
+        self._put(start)
+        try:
+            while part >= _LEAST_PART:
+                reached = min(done + part, 1.0)
+                left = left_from + reached * (left_to - left_from)
+                self._fault = target if reached == 1.0 else (1 / left - 1) / _FAULT_SOURCE
+                self._apply_loads()
+                if self._solve_network(whole=reached == 1.0):
+                    done, solved, part = reached, system.dae.y.copy(), 2 * part
+                    if done == 1.0:
+                        return True
+                else:
+                    self._put(solved)
+                    part /= 2
+        finally:
+            self._fault = target
+            self._apply_loads()
+        return False
 
     def advance(self, time: int) -> Iterator[tuple[float, Floats]]:
         """Integrate to `time` [ns since the opening]; yields each inner step [s] and its angles [rad] (bus,)."""
@@ -353,15 +402,20 @@ class AndesEngine:
         system.dae.t[...] = end
         if tds.itm_step():
             tds.chatter = False
-            self._note_solved(end)
-            return
+            if not self._false():
+                self._note_solved(end)
+                return
+            system.dae.x[:], system.dae.y[:], system.dae.f[:] = tds.x0, tds.y0, tds.f0
+            system.vars_to_models()
+            tds.last_converged = False  # ANDES renews its Jacobian then
         tds.busted = False
         if halvings == 0:
-            time, voltage = self._solved
+            time, voltage, whole = self._solved
             lowest = int(np.argmin(voltage))
+            part = "" if whole else ", with a part only of the fault that is applied or cleared then"
             raise DynamicsError(
                 f"no solution between {start:.6f} and {end:.6f} s after the opening; the lowest voltage solved last is "
-                f"{voltage[lowest]:.3f} pu at bus {self._case.bus[lowest]}, at {time:.6f} s"
+                f"{voltage[lowest]:.3f} pu at bus {self._case.bus[lowest]}, at {time:.6f} s{part}"
             )
         middle = (start + end) / 2
         self._step(start, middle, halvings - 1)
@@ -383,9 +437,9 @@ class AndesEngine:
         angle: Floats = np.array(self._system.Bus.a.v)
         return angle
 
-    def _note_solved(self, time: float) -> None:
-        """Keep `time` [s] and the voltages [pu] of a state that was found; dead buses are left out."""
-        self._solved = time, np.where(self._alive, self._magnitude(), np.inf)
+    def _note_solved(self, time: float, *, whole: bool = True) -> None:
+        """Keep `time` [s] and the voltages [pu] of a state that was found, dead buses left out; `whole` as above."""
+        self._solved = time, np.where(self._alive, self._magnitude(), np.inf), whole
 
     def _reset_extremes(self) -> None:
         self.lowest = self.highest = self._present()
