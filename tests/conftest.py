@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import threading
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +12,11 @@ from typing import Any
 
 import psutil
 import pytest
+
+from cosim.engine.launcher import ColdLauncher, Launcher
+from cosim.engine.warm import WarmLauncher
+from cosim.federation import Federation
+from cosim.scenario import from_mapping
 
 MODELS = Path(__file__).parent / "models"
 
@@ -31,47 +36,36 @@ class End:
         return self.run.verdict.fault or ""
 
 
-def processes_of(folder: Path) -> list[psutil.Process]:
-    """Every process that names `folder` in its command line."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            if any(str(folder) in word for word in process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
+class Noted:
+    """A launcher that notes which processes it starts: each leads a session of its own, and what it starts is in it."""
 
+    def __init__(self, launcher: Launcher) -> None:
+        self._launcher = launcher
+        self.sessions: set[int] = set()
 
-class Watcher:
-    """Notes the processes of the runs in a folder, and theirs, while they go on."""
+    def launch(self, federation: Federation, scratch: Path) -> Any:
+        launch: Any = self._launcher.launch(federation, scratch)
+        start = launch.start
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.processes: set[psutil.Process] = set()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        def noting() -> None:
+            try:
+                start()
+            finally:
+                self.sessions |= {process.pid for process in launch.local.values()}
 
-    def __enter__(self) -> Watcher:
-        self._thread.start()
-        return self
+        launch.start = noting
+        return launch
 
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._stop.wait(0.02):
-            for process in psutil.Process().children():
-                with contextlib.suppress(psutil.Error):
-                    if any(str(self.folder) in word for word in process.cmdline()):
-                        self.processes.update({process, *process.children(recursive=True)})
-
-    def assert_nothing_left(self) -> None:
-        """No process, no port, no scratch folder."""
-        assert processes_of(self.folder) == []
-        assert [entry for entry in self.processes if entry.is_running() and entry.status() != "zombie"] == []
-        own = {process.pid for process in self.processes}
-        assert [entry for entry in psutil.net_connections("tcp") if entry.pid in own] == []
-        assert list(self.folder.rglob(".scratch")) == []
+    def assert_nothing_left(self, folder: Path) -> None:
+        """No process (and so no port), no scratch folder."""
+        left = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, ProcessLookupError):
+                own = os.getsid(process.pid) in self.sessions or any(str(folder) in word for word in process.cmdline())
+                if own and process.status() != psutil.STATUS_ZOMBIE:
+                    left.append(process)
+        assert left == []
+        assert list(folder.rglob(".scratch")) == []
 
 
 @pytest.fixture
@@ -84,20 +78,30 @@ def private_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     assert list(folder.iterdir()) == []
 
 
-@pytest.fixture
-def run_to_end(tmp_path: Path, private_tmp: Path) -> Callable[..., End]:
-    """Run a scenario given as plain data; assert that it ends in time and leaves nothing behind."""
-    import cosim
-    from cosim.scenario import from_mapping
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[WarmLauncher]:
+    """A warm launcher, whose processes are what started ones are (tests/test_launch.py)."""
+    with WarmLauncher() as launcher:
+        yield launcher
 
-    def run(mapping: dict[str, Any], out: Path | None = None, **options: Any) -> End:
+
+@pytest.fixture
+def run_to_end(tmp_path: Path, private_tmp: Path, zygote: WarmLauncher) -> Callable[..., End]:
+    """Run a scenario given as plain data; assert that it ends in time and leaves nothing behind.
+
+    Its processes are forked from a warm one, or, if `cold`, started as `cosim run` does.
+    """
+    import cosim
+
+    def run(mapping: dict[str, Any], out: Path | None = None, *, cold: bool = False, **options: Any) -> End:
         folder = out or tmp_path / "run"
         scenario = from_mapping(mapping, MODELS)
+        launcher = Noted(options.pop("launcher", None) or (ColdLauncher() if cold else zygote))
         began = time.monotonic()
-        with Watcher(folder) as watcher:
-            result = cosim.run(scenario, out=folder, **options)
+        result = cosim.run(scenario, out=folder, launcher=launcher, **options)
         wall = time.monotonic() - began
-        watcher.assert_nothing_left()
+        assert launcher.sessions
+        launcher.assert_nothing_left(folder)
         return End(result, wall)
 
     return run

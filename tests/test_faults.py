@@ -1,8 +1,13 @@
-"""Faults of federates in real federations: each ends soon, names its cause, and leaves nothing but its results."""
+"""Faults of federates in real federations: each ends soon, names its cause, and leaves nothing but its results.
+
+Where it matters how a process ends, it is started as `cosim run` starts it (`cold`); elsewhere it is forked.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,12 +40,21 @@ def check(end: Any, *words: str, minutes: int = 20) -> None:
         assert "bad" in {check.federate for check in end.run.verdict.failed}
 
 
+def check_closing(end: Any, words: str) -> None:
+    """The run ended in time with a bad verdict that says `words`, and all of its results can be opened."""
+    assert end.wall < ENDS_WITHIN
+    assert not end.run.trustworthy
+    assert "'bad'" in end.fault
+    assert words in end.fault
+    assert cosim.open(end.run.folder).results["good"].sizes["time"] == 60
+
+
 @KINDS
 @pytest.mark.parametrize(
     ("stage", "minutes"), [("solve", 20), ("commit", 20), ("next_time", 21)], ids=["solve", "commit", "next_time"]
 )
 def test_a_federate_raises(run_to_end: Callable, pair: Callable, kind: str, stage: str, minutes: int) -> None:
-    end = run_to_end(pair(kind, fault="raise", stage=stage))
+    end = run_to_end(pair(kind, fault="raise", stage=stage), cold=stage == "solve")
     check(end, "simulated 20 min", "ZeroDivisionError", "the model divided by nothing", "run.log", minutes=minutes)
     assert "saboteur.py" in (end.run.folder / "run.log").read_text()
 
@@ -59,7 +73,7 @@ def test_a_solver_fails(run_to_end: Callable, pair: Callable) -> None:
 
 @KINDS
 def test_a_federate_is_killed(run_to_end: Callable, pair: Callable, kind: str) -> None:
-    end = run_to_end(pair(kind, fault="kill"))
+    end = run_to_end(pair(kind, fault="kill"), cold=True)
     check(end, "simulated 20 min", "killed by SIGKILL", "computing")
 
 
@@ -71,7 +85,7 @@ def test_a_federate_is_killed_while_starting(run_to_end: Callable, pair: Callabl
 @KINDS
 @pytest.mark.parametrize("code", [0, 5])
 def test_a_federate_exits_early(run_to_end: Callable, pair: Callable, kind: str, code: int) -> None:
-    end = run_to_end(pair(kind, fault=f"exit_{code}"))
+    end = run_to_end(pair(kind, fault=f"exit_{code}"), cold=True)
     check(end, "simulated 20 min", f"exit code {code}", "before the stop time")
 
 
@@ -81,49 +95,53 @@ def test_a_federate_exits_while_starting(run_to_end: Callable, pair: Callable) -
 
 
 @KINDS
-@pytest.mark.parametrize("fault", ["loop", "sleep"])
-def test_a_federate_hangs(run_to_end: Callable, pair: Callable, kind: str, fault: str) -> None:
-    end = run_to_end(pair(kind, fault=fault))
+def test_a_federate_hangs(run_to_end: Callable, pair: Callable, kind: str) -> None:
+    end = run_to_end(pair(kind, fault="loop"), cold=True)
     check(end, "simulated 20 min", "hangs", "it has been computing for", "limits.step (now 2 s)")
 
 
 @pytest.mark.parametrize("fault", ["loop", pytest.param("sleep", marks=pytest.mark.long)])
 def test_a_federate_hangs_in_its_first_step(run_to_end: Callable, pair: Callable, fault: str) -> None:
     scenario = pair(fault=fault, at="0 s")
-    scenario["limits"]["start"] = "6 s"  # engines may need longer for their first step
-    check(run_to_end(scenario), "simulated 0", "it has been computing for", "limits.start (now 6 s)", minutes=0)
+    scenario["limits"]["start"] = "4 s"  # engines may need longer for their first step
+    check(run_to_end(scenario), "simulated 0", "it has been computing for", "limits.start (now 4 s)", minutes=0)
 
 
-def test_a_hang_ends_in_time_with_the_default_limits(run_to_end: Callable, pair: Callable) -> None:
-    scenario = pair(fault="sleep")
-    del scenario["limits"]
-    check(run_to_end(scenario), "simulated 20 min", "hangs", "limits.step (now 8 s)")
-
-
-@KINDS
-def test_a_federate_never_joins(run_to_end: Callable, pair: Callable, kind: str) -> None:
-    end = run_to_end(pair(kind, fault="sleep", stage="start"))
-    check(end, "never joins", "starting its engine", "no processor time", "limits.idle (now 4 s)", minutes=0)
+def test_federates_that_sleep(run_to_end: Callable, pair: Callable, tmp_path: Path) -> None:
+    """In a step, with the default limits too, or while they start or close. Side by side, as all of it is waiting."""
+    defaults = pair(fault="sleep")
+    del defaults["limits"]
+    scenarios = {"defaults": defaults}
+    stages = ("start", "solve", "close")
+    for kind in (SHARED, ALONE):
+        scenarios |= {f"{stage} {kind}": pair(kind, fault="sleep", stage=stage) for stage in stages}
+    with ThreadPoolExecutor(len(scenarios)) as pool:
+        runs = {name: pool.submit(run_to_end, given, tmp_path / name) for name, given in scenarios.items()}
+        ends = {name: run.result() for name, run in runs.items()}
+    check(ends["defaults"], "simulated 20 min", "hangs", "limits.step (now 8 s)")
+    for kind in (SHARED, ALONE):
+        start, step, close = (ends[f"{stage} {kind}"] for stage in stages)
+        check(start, "never joins", "starting its engine", "no processor time", "limits.idle (now 4 s)", minutes=0)
+        check(step, "simulated 20 min", "hangs", "it has been computing for", "limits.step (now 2 s)")
+        check_closing(close, "hangs: it has been closing")
 
 
 @pytest.mark.parametrize("kind", [SHARED, pytest.param(ALONE, marks=pytest.mark.long)], ids=["shared", "alone"])
 def test_a_federate_never_joins_and_is_busy(run_to_end: Callable, pair: Callable, kind: str) -> None:
     scenario = pair(kind, fault="loop", stage="start")
-    scenario["limits"]["start"] = "6 s"
+    scenario["limits"]["start"] = "4 s"
     end = run_to_end(scenario)
-    check(end, "did not join within", "starting its engine", "limits.start (now 6 s)", minutes=0)
+    check(end, "did not join within", "starting its engine", "limits.start (now 4 s)", minutes=0)
 
 
 @KINDS
-@pytest.mark.parametrize("fault", ["raise", "sleep", "exit_5"])
-def test_a_federate_fails_while_closing(run_to_end: Callable, pair: Callable, kind: str, fault: str) -> None:
-    end = run_to_end(pair(kind, fault=fault, stage="close"))
-    words = {"raise": "the model divided by nothing", "sleep": "hangs: it has been closing", "exit_5": "exit code 5"}
-    assert end.wall < ENDS_WITHIN
-    assert not end.run.trustworthy
-    assert "'bad'" in end.fault
-    assert words[fault] in end.fault
-    assert cosim.open(end.run.folder).results["good"].sizes["time"] == 60
+@pytest.mark.parametrize(
+    ("fault", "words"), [("raise", "the model divided by nothing"), ("exit_5", "exit code 5")], ids=["raise", "exit_5"]
+)
+def test_a_federate_fails_while_closing(
+    run_to_end: Callable, pair: Callable, kind: str, fault: str, words: str
+) -> None:
+    check_closing(run_to_end(pair(kind, fault=fault, stage="close")), words)
 
 
 @pytest.mark.parametrize(
