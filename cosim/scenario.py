@@ -253,9 +253,11 @@ class Scenario(Settings):
     """Links beside those made by the wiring."""
     coupling: Coupling = Coupling()
     """How transmission and distribution agree."""
-    placement: Literal["shared", "separate"] = "shared"
-    """`shared`: light federates share the main process. `separate`: every federate has a process of its own and is a
-    HELICS federate by itself; slower, and the same results to the bit."""
+    placement: Literal["shared", "engines_apart", "separate"] = "shared"
+    """`shared`: light federates share the main process, those of an event window the process of its dynamics.
+    `engines_apart`: all light ones share the main process, so that what a window's dynamics exchange with the others
+    passes HELICS at each step. `separate`: every federate has a process of its own and is a HELICS federate by itself.
+    The later, the slower; the results are the same to the bit."""
     limits: Limits = Limits()
     """When a silent federate counts as hung."""
     outputs: Outputs = Outputs()

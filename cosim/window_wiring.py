@@ -74,6 +74,16 @@ def window_step(scenario: Scenario, name: str) -> Time | None:
     return scenario.base_step if name in own or (own and name == "perturbations") else None
 
 
+def window_host(scenario: Scenario, name: str, parts: Mapping[str, Part]) -> str | None:
+    """The federate in whose process the federate `name` is to run; None if it has no say in that.
+
+    Who steps with a window takes turns with its dynamics within milliseconds: two processes could never work at the
+    same time there, and each turn would cost a way through HELICS.
+    """
+    with_window = window_step(scenario, name) is not None
+    return DYNAMICS if with_window and DYNAMICS in parts and parts[DYNAMICS].federate.needs_process else None
+
+
 def check_disturbance(scenario: Scenario, item: Perturbation, *, in_window: bool) -> None:
     """Hold a perturbation, its times counted from the scenario's start, against the window. Raises ConfigError."""
     window = scenario.event_window

@@ -39,6 +39,7 @@ from cosim.window_wiring import (
     check_window,
     followed,
     shared_device_links,
+    window_host,
     window_knowledge,
     window_links,
     window_name,
@@ -101,7 +102,7 @@ def wire(scenario: Scenario, built: dict[str, Part] | None = None) -> Federation
             settings=part.config.model_dump(mode="json"),
             slot=slots[part.name],
             group=next((number for number, group in enumerate(groups) if part.name in group.members), None),
-            process=_process(scenario, part),
+            process=_process(scenario, part, parts),
             step=_step(scenario, part.name),
         )
         for part in parts.values()
@@ -128,10 +129,13 @@ def _step(scenario: Scenario, name: str) -> Any:
     return None if step == scenario.base_step else f"{step} ns"
 
 
-def _process(scenario: Scenario, part: Part) -> str:
+def _process(scenario: Scenario, part: Part, parts: Mapping[str, Part]) -> str:
     """Where a federate runs; the carrier of the messages always in the main process, which holds the broker."""
     alone = scenario.placement == "separate" and part.federate.messaging != "carrier"
-    return part.name if alone or part.federate.needs_process else MAIN_PROCESS
+    if alone or part.federate.needs_process:
+        return part.name
+    host = window_host(scenario, part.name, parts) if scenario.placement == "shared" else None
+    return host or MAIN_PROCESS
 
 
 def _sections(scenario: Scenario) -> Iterable[tuple[str, Location, Model]]:

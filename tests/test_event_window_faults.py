@@ -110,8 +110,8 @@ def test_a_federate_killed_in_the_window(run_to_end: Callable, tmp_path: Path) -
     end = run_to_end(mapping({"case": "ieee39"}, [], duration="20 s"), out=folder, baseline=False)
     killer.join()
     assert not end.run.trustworthy
-    assert end.fault.startswith("federate 'dynamics' at simulated"), end.fault
     in_window(end.fault)
+    assert "dynamics" in end.fault, "it is named, or as one of those that shared the process"
     assert "SIGKILL" in end.fault
     recorded = cosim.open(folder).results["dynamics"].ds
     assert 0 < recorded.time.size < 4000

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 import cosim
+from cosim.scenario import from_mapping
 
 ROOT = Path(__file__).parents[1]
 
@@ -31,3 +34,33 @@ def test_iterated_rounds_across_processes(tmp_path: Path) -> None:
     )
     separate = scenario.update(placement="separate")
     assert digest(scenario, tmp_path / "shared") == digest(separate, tmp_path / "separate")
+
+
+def test_an_event_window_in_one_process_or_through_helics(tmp_path: Path) -> None:
+    """Hand-over and feeder share the process of the dynamics, or each of the nine is a HELICS federate by itself."""
+    pytest.importorskip("andes", reason="andes is an extra")
+    shared = from_mapping(
+        {
+            "name": "placed",
+            "horizon": {"start": "2014-01-16 17:00", "duration": "2 min", "step": "60 s"},
+            "weather": {"table": "melbourne_2014_01"},
+            "demand": {"table": "victoria_2014_01"},
+            "transmission": {"case": "case39"},
+            "feeders": [{"name": "oak", "bus": 15, "model": {"kind": "equivalent_feeder"}}],
+            "event_window": {
+                "at": "1 min",
+                "duration": "200 ms",
+                "step": "5 ms",
+                "mean_mismatch": 1,
+                "transmission": {"kind": "andes_dynamics", "case": "ieee39"},
+                "feeders": [{"name": "oak", "model": {"der": [{"count": 20}]}}],
+                "disturbances": [{"kind": "BusFault", "bus": 16, "time": "50 ms", "lasting": "50 ms"}],
+            },
+            "coupling": {"power_tolerance": 1000},
+        }
+    )
+    apart, separate = shared.update(placement="engines_apart"), shared.update(placement="separate")
+    together = {"dynamics", "window", "oak_window", "perturbations"}
+    assert {spec.name for spec in cosim.wire(shared).processes["dynamics"]} == together
+    assert {name: len(specs) for name, specs in cosim.wire(apart).processes.items()} == {"dynamics": 1, "main": 8}
+    assert digest(shared, tmp_path / "shared") == digest(separate, tmp_path / "separate")

@@ -20,7 +20,9 @@ from cosim.federation import Federation
 from cosim.results import COUPLING, RESULTS, describe_time, group_attributes
 from cosim.stored_arrays import DIMENSIONS, ArrayWriter, StoredArray, consolidate, create_group, write_array
 
-CHUNK_SIZE = 128 * 2**20  #: [B] of all of a federate's arrays together at most
+CHUNK_SIZE = (
+    32 * 2**20
+)  #: [B] of all of a federate's arrays together at most; what is full is written as the run goes on
 
 
 @dataclass
