@@ -22,7 +22,7 @@ from cosim.scenario import from_mapping
 from runs.summary import summarise
 
 TDCOSIM = 0.038  #: [s] wall per simulated second and DER, as published
-REPEATS = 3
+REPEATS = 5
 SHORT, LONG = 1.0, 5.0  #: [s] of the windows
 
 
@@ -61,7 +61,7 @@ def run_of(folder: Path, mapping: dict[str, Any]) -> Any:
     return run
 
 
-def slope(folder: Path, der: int, day: str) -> dict[str, Any]:
+def slope(folder: Path, der: int, day: str, placement: str) -> dict[str, Any]:
     """Per simulated second, from windows of 1 s and of 5 s: what the day and the start cost falls out.
 
     The median of `REPEATS` rounds; in each the federation and the same federates in a plain loop, in turn.
@@ -71,9 +71,9 @@ def slope(folder: Path, der: int, day: str) -> dict[str, Any]:
         found = []
         for seconds in (SHORT, LONG):
             mapping = scenario(seconds, der)
-            mapping["feeders"][0]["model"]["kind"] = day
+            mapping["feeders"][0]["model"]["kind"], mapping["placement"] = day, placement
             _, alone = run_plain(cosim.wire(from_mapping(mapping)))
-            timings = run_of(folder / f"{day}{seconds:g} {number}", mapping).manifest["timings"]
+            timings = run_of(folder / f"{day} {placement} {seconds:g} {number}", mapping).manifest["timings"]
             found.append({"wall": timings["simulation_s"], "alone": alone} | timings["busy_s"])
         short, long = found
         rounds.append({name: (spent - short[name]) / (LONG - SHORT) for name, spent in long.items()})
@@ -110,12 +110,13 @@ def halving(folder: Path, der: int) -> dict[str, Any]:
 
 
 def main(der: str = "1000") -> None:
-    """Print one JSON object; the day's feeder once in the main process, once in a third one."""
+    """Print one JSON object; `through_helics` has the dynamics apart from those that they take turns with."""
     with tempfile.TemporaryDirectory() as name:
         result = {
             "der": int(der),
-            "two_processes": slope(Path(name), int(der), "equivalent_feeder"),
-            "three_processes": slope(Path(name), int(der), "opendss_feeder"),
+            "default": slope(Path(name), int(der), "opendss_feeder", "shared"),
+            "through_helics": slope(Path(name), int(der), "equivalent_feeder", "engines_apart"),
+            "through_helics_of_three": slope(Path(name), int(der), "opendss_feeder", "engines_apart"),
             "step_halving": halving(Path(name), int(der)),
         }
     print(json.dumps(result))

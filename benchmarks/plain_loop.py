@@ -97,7 +97,7 @@ def _step(
     inputs.messages = []
     federate.commit(time)
     for key, port, index in sources:
-        part = np.asarray(solution.values[port])[(*index, ...)]
+        part: Any = np.asarray(solution.values[port])[(*index, ...)]
         if key in mail.values:
             mail.values[key][...] = part
         else:
