@@ -107,7 +107,7 @@ def test_a_federate_killed_in_the_window(run_to_end: Callable, tmp_path: Path) -
     folder = tmp_path / "run"
     killer = threading.Thread(target=kill_in_window, args=(folder, "dynamics"), daemon=True)
     killer.start()
-    end = run_to_end(mapping({"case": "ieee39"}, [], duration="20 s"), out=folder, baseline=False)
+    end = run_to_end(mapping({"case": "ieee39"}, [], duration="20 s"), out=folder, cold=True, baseline=False)
     killer.join()
     assert not end.run.trustworthy
     in_window(end.fault)
