@@ -488,7 +488,8 @@ def _speed(run: Recorded) -> Speed:
         startup_s=timings["startup_s"],
         ratio=simulated / 1e9 / wall if wall > 0 else None,
         slowest=slowest,
-        slowest_share=busy[slowest] / wall if slowest is not None and wall > 0 else None,
+        # the supervisor saw the first step up to one look after it began
+        slowest_share=min(busy[slowest] / wall, 1.0) if slowest is not None and wall > 0 else None,
         peak_memory_mb=timings.get("peak_memory_MB"),
     )
 

@@ -212,6 +212,8 @@ class Supervisor:
         limits = self.federation.limits
         rows = self.status.rows
         phases = rows["phase"].copy()
+        if self._first_step is None and (phases >= Phase.COMPUTING).any():
+            self._first_step = now
         starting = sorted(np.flatnonzero(phases < Phase.COMPUTING), key=lambda index: _STARTING.index(phases[index]))
         for index in starting:
             fault = self._stuck_at_start(self.status.names[index], now)
@@ -219,8 +221,6 @@ class Supervisor:
                 return fault
         if starting:
             return None
-        if self._first_step is None:
-            self._first_step = now
         allowed_ns = np.where(rows["steps"] > 0, limits.step, limits.start)
         at_work = (phases == Phase.COMPUTING) | (phases == Phase.CLOSING)
         for index in np.flatnonzero(at_work & (now - rows["stamp"] > allowed_ns / 1e9)):

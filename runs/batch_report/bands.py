@@ -20,6 +20,7 @@ from runs.recorded import PERTURBATIONS, Recorded, Variable
 from runs.report import style
 from runs.report.chart import Chart, plain
 from runs.report.series import compact, thin_band
+from runs.summary import names_of
 
 MOST = 6  #: outputs that are drawn
 FEWEST = 3  #: runs that make a band
@@ -39,19 +40,21 @@ class Series:
 
 
 def bands(outcome: Outcome) -> Iterator[Chart]:
-    """For each kept output its band, over that of the undisturbed twins, and the band of their difference."""
+    """For each kept output its band, over that of the twins, and the band of their difference."""
     run = next((name for name in outcome.table["run"][outcome.good] if _has_results(outcome, name)), None)
     if run is None:
         return
-    for variable in _chosen(Recorded(outcome.batch.run(run)), int(outcome.good.sum())):
+    first = outcome.batch.run(run)
+    names = names_of(None if first.baseline is None else Recorded(first.baseline))
+    for variable in _chosen(Recorded(first), int(outcome.good.sum())):
         ours = _series(outcome, variable, baseline=False)
         if np.isfinite(ours.values).any(axis=1).sum() < FEWEST:
             continue
         twins = (run_folder(outcome.batch.folder, run) / BASELINE / RESULTS / variable.group / variable.name).is_dir()
         theirs = _series(outcome, variable, baseline=True) if twins else None
-        yield _both(variable, ours, theirs)
+        yield _both(variable, ours, theirs, names)
         if theirs is not None and np.array_equal(ours.times, theirs.times):
-            yield _difference(outcome, variable, ours, theirs)
+            yield _difference(outcome, variable, ours, theirs, names)
 
 
 def _has_results(outcome: Outcome, run: str) -> bool:
@@ -109,19 +112,19 @@ def _empty_chart(variable: Variable, series: Series, title: str, **options: Any)
     return chart
 
 
-def _both(variable: Variable, ours: Series, theirs: Series | None) -> Chart:
-    """The band of the runs over that of their twins."""
+def _both(variable: Variable, ours: Series, theirs: Series | None, names: tuple[str, str]) -> Chart:
+    """The band of the runs over that of their twins; `names` of both, the twins' first."""
     chart = _empty_chart(variable, ours, f"{variable.key} over all runs", height=320, wide=theirs is None)
     if theirs is not None:
-        _add(chart, theirs.times, theirs.values, "undisturbed", style.BASELINE)
-    _add(chart, ours.times, ours.values, "" if theirs is None else "disturbed", style.DISTURBED)
+        _add(chart, theirs.times, theirs.values, names[0], style.BASELINE)
+    _add(chart, ours.times, ours.values, "" if theirs is None else names[1], style.DISTURBED)
     chart.note = f"{variable.title.capitalize()}{ours.how}; 5 to 95 % of {len(ours.values)} good runs, and the median."
     return chart
 
 
-def _difference(outcome: Outcome, variable: Variable, ours: Series, theirs: Series) -> Chart:
-    """The band of what the disturbance changes; one for each value of the factor that matters most, if it has few."""
-    title = f"{variable.key}: disturbed less undisturbed"
+def _difference(outcome: Outcome, variable: Variable, ours: Series, theirs: Series, names: tuple[str, str]) -> Chart:
+    """The band of runs less twins; one for each value of the factor that matters most, if it has few."""
+    title = f"{variable.key}: {names[1]} less {names[0]}"
     difference = Series(ours.times, ours.values - theirs.values, ours.unit, ours.how)
     chart = _empty_chart(variable, difference, title, height=320)
     chart.axes(f"change of {variable.name} [{ours.unit}]", zeroline=True, zerolinecolor=style.REST)
