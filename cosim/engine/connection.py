@@ -17,6 +17,7 @@ import helics
 import numpy as np
 import psutil
 from helics.capi import ffi, helicsErrorInitialize, loadSym
+from numpy.typing import NDArray
 
 from cosim.contract import Array, Port, Time
 from cosim.engine.files import LOOPBACK
@@ -118,6 +119,8 @@ class Parcel:
     def __init__(self, publication: Any, process: str, parts: tuple[str, ...]) -> None:
         self._handle, self.process, self._parts = publication.handle, process, parts
         self._publish, self._error = loadSym("helicsPublicationPublishVector"), helicsErrorInitialize()
+        self._arrays: list[NDArray[np.float64]] = []
+        self._numbers = np.zeros(0)
         self.waiting = False
 
     def fill_from(self, offered: Mapping[str, Array]) -> None:

@@ -20,9 +20,8 @@ from cosim.federation import Federation
 from cosim.results import COUPLING, RESULTS, describe_time, group_attributes
 from cosim.stored_arrays import DIMENSIONS, ArrayWriter, StoredArray, consolidate, create_group, write_array
 
-CHUNK_SIZE = (
-    32 * 2**20
-)  #: [B] of all of a federate's arrays together at most; what is full is written as the run goes on
+#: [B] of all of a federate's arrays together at most; a chunk that is full is written while the run goes on.
+CHUNK_SIZE = 32 * 2**20
 
 
 @dataclass
