@@ -12,6 +12,7 @@ import yaml
 
 import cosim
 from cosim.contract import Port
+from cosim.engine.warm import WarmLauncher
 from cosim.errors import ScenarioError
 from cosim.federation import Federation
 from cosim.scenario import Scenario, from_mapping
@@ -74,9 +75,9 @@ def mapping(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def run(tmp_path_factory: pytest.TempPathFactory, zygote: WarmLauncher) -> Any:
     folder = tmp_path_factory.mktemp("window") / "run"
-    return cosim.run(from_mapping(mapping()), out=folder, baseline=False)
+    return cosim.run(from_mapping(mapping()), out=folder, baseline=False, launcher=zygote)
 
 
 def group(run: Any, name: str) -> Any:
@@ -205,14 +206,6 @@ def test_what_tripped_stays_out_until_it_may_enter_service(run: Any) -> None:
     assert used[minute] == pytest.approx(given, abs=1e-12)
 
 
-def test_two_runs_are_bit_identical(run: Any, tmp_path: Path) -> None:
-    """And what runs beside one changes nothing."""
-    again = cosim.run(from_mapping(mapping()), out=tmp_path / "again")
-    assert again.manifest["digest"] == run.manifest["digest"]
-    assert again.baseline is not None
-    assert again.baseline.manifest["digest"] != run.manifest["digest"]
-
-
 def test_the_twin_has_the_window_without_its_disturbances() -> None:
     """Where there are no DER whose response could be left out."""
     twin = from_mapping(mapping()).undisturbed()
@@ -236,13 +229,26 @@ def test_whose_twin_has_its_der_held(changes: dict[str, Any], responding: bool) 
 MORE_LOAD = {"kind": "LoadChange", "name": "more", "bus": 20, "power": 50, "time": "2 min", "lasting": "2 h"}
 
 
-@pytest.fixture(scope="module")
-def beside(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """With its twin and at half the step, a perturbation of the day in it; shorter."""
+def shorter() -> Scenario:
+    """With a perturbation of the day in it."""
     given = mapping()
     given["horizon"]["duration"] = "8 min"
     given["perturbations"] = [MORE_LOAD]
-    return cosim.run(from_mapping(given), out=tmp_path_factory.mktemp("beside") / "run", half_step=True)
+    return from_mapping(given)
+
+
+@pytest.fixture(scope="module")
+def beside(tmp_path_factory: pytest.TempPathFactory, zygote: WarmLauncher) -> Any:
+    """The shorter one with its twin and at half the step."""
+    return cosim.run(shorter(), out=tmp_path_factory.mktemp("beside") / "run", half_step=True, launcher=zygote)
+
+
+def test_two_runs_are_bit_identical(beside: Any, tmp_path: Path, zygote: WarmLauncher) -> None:
+    """And what runs beside one changes nothing."""
+    again = cosim.run(shorter(), out=tmp_path / "again", baseline=False, launcher=zygote)
+    assert again.manifest["digest"] == beside.manifest["digest"]
+    assert beside.baseline is not None
+    assert beside.baseline.manifest["digest"] != beside.manifest["digest"]
 
 
 def test_in_the_twin_der_give_what_they_gave_at_the_opening(beside: Any) -> None:
@@ -462,7 +468,7 @@ def alone(*disturbances: dict[str, Any], **window: Any) -> Scenario:
     )
 
 
-def test_imposed_traces_sags_and_jumps(tmp_path: Path) -> None:
+def test_imposed_traces_sags_and_jumps(tmp_path: Path, zygote: WarmLauncher) -> None:
     """What the files say, at their times, on top of each other; loads that trip are gone."""
     (tmp_path / "v.csv").write_text("time_s,voltage\n0,1\n0.1,0.8\n0.2,1\n")
     (tmp_path / "f.csv").write_text("time_s,frequency\n0,0\n0.1,-0.2\n")
@@ -473,7 +479,7 @@ def test_imposed_traces_sags_and_jumps(tmp_path: Path) -> None:
         {"kind": "PhaseJump", "bus": "oak", "angle": 20, "time": "300 ms"},
         {"kind": "NodeTrip", "feeder": "oak", "nodes": ["48", "76"], "time": "400 ms"},
     )
-    run = cosim.run(scenario, out=tmp_path / "run", baseline=False)
+    run = cosim.run(scenario, out=tmp_path / "run", baseline=False, launcher=zygote)
     assert run.verdict.trustworthy, run.verdict.failed
     window = group(run, "window")
     times = (window.time.values.astype("datetime64[ns]") - np.datetime64("2014-01-16T12:01", "ns")).astype(np.int64)
@@ -494,10 +500,10 @@ def test_imposed_traces_sags_and_jumps(tmp_path: Path) -> None:
     assert lost[at(400)] == pytest.approx(0.455, abs=1e-9)
 
 
-def test_spot_loads_and_what_else_can_trip_in_the_window(tmp_path: Path) -> None:
+def test_spot_loads_and_what_else_can_trip_in_the_window(tmp_path: Path, zygote: WarmLauncher) -> None:
     """Half of the nodes with spot loads for 0.2 s; what homes draw in parts is held, so that it cannot trip there."""
     trip = {"kind": "LoadTrip", "devices": ["spot_load"], "share": 0.5, "time": "100 ms", "lasting": "200 ms"}
-    run = cosim.run(alone(trip), out=tmp_path / "run", baseline=False)
+    run = cosim.run(alone(trip), out=tmp_path / "run", baseline=False, launcher=zygote)
     assert run.verdict.trustworthy, run.verdict.failed
     feeder = group(run, "oak_window")
     times = (feeder.time.values.astype("datetime64[ns]") - np.datetime64("2014-01-16T12:01", "ns")).astype(np.int64)
@@ -520,7 +526,7 @@ def test_spot_loads_and_what_else_can_trip_in_the_window(tmp_path: Path) -> None
         wire(from_mapping({**alone().as_mapping(), **plain}))
 
 
-def test_der_see_the_trace_of_a_file_and_a_jump_of_phase(tmp_path: Path) -> None:
+def test_der_see_the_trace_of_a_file_and_a_jump_of_phase(tmp_path: Path, zygote: WarmLauncher) -> None:
     """The voltage at each DER, over what it was, is the file's factor; its frequency the file's; a jump trips some.
 
     The drop along the feeder moves the share a little.
@@ -537,7 +543,7 @@ def test_der_see_the_trace_of_a_file_and_a_jump_of_phase(tmp_path: Path) -> None
         {"name": "blind", "count": 20, "makes": {"III": 1}},
         {"name": "jumpy", "count": 20, "makes": {"III": 1}, "settings": {"PJ_trip_deg": 20.0}},
     ]
-    run = cosim.run(from_mapping(document), out=tmp_path / "run", baseline=False)
+    run = cosim.run(from_mapping(document), out=tmp_path / "run", baseline=False, launcher=zygote)
     assert run.verdict.trustworthy, run.verdict.failed
     der = group(run, "oak_window")
     times = (der.time.values.astype("datetime64[ns]") - np.datetime64("2014-01-16T12:01", "ns")).astype(np.int64) / S

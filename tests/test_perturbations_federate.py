@@ -10,6 +10,7 @@ import pytest
 
 import cosim
 from cosim.contract import Context
+from cosim.engine.warm import WarmLauncher
 from cosim.errors import ScenarioError
 from cosim.federation import Span
 from cosim.scenario import from_mapping
@@ -86,10 +87,10 @@ def windowed(*disturbances: dict[str, Any], **changes: Any) -> dict[str, Any]:
     }
 
 
-def test_results_open_where_one_dimension_has_two_sizes(tmp_path: Any) -> None:
+def test_results_open_where_one_dimension_has_two_sizes(tmp_path: Any, zygote: WarmLauncher) -> None:
     """The nodes of the two feeders are a dimension each; both hold the share that tripped, to the nearest node."""
     trip = {"kind": "LoadTrip", "devices": ["spot_load"], "share": 0.3, "time": "100 ms", "lasting": "2 min"}
-    run = cosim.run(from_mapping(windowed(trip), tmp_path), tmp_path / "run", baseline=False)
+    run = cosim.run(from_mapping(windowed(trip), tmp_path), tmp_path / "run", baseline=False, launcher=zygote)
     assert run.trustworthy, run.verdict.failed
     perturbed = run.results["perturbations"]
     sizes = []

@@ -15,6 +15,7 @@ import pytest
 from written_runs import MINUTE, Written, constant, out
 
 import cosim
+from cosim.engine.warm import WarmLauncher
 from cosim.errors import MachineError
 from cosim.simulation import Run
 from runs.report import write_comparison_report, write_report
@@ -59,7 +60,7 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def hot_day(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def hot_day(tmp_path_factory: pytest.TempPathFactory, zygote: WarmLauncher) -> Run:
     """Homes, tripped by the heat, on a grid with dispatch and communications; run by the engine."""
     scenario = {
         "name": "hot_day",
@@ -85,7 +86,8 @@ def hot_day(tmp_path_factory: pytest.TempPathFactory) -> Run:
         ],
         "coupling": {"power_tolerance": 50},
     }
-    run = cosim.run(cosim.scenario.from_mapping(scenario), tmp_path_factory.mktemp("run") / "hot_day")
+    folder = tmp_path_factory.mktemp("run") / "hot_day"
+    run = cosim.run(cosim.scenario.from_mapping(scenario), folder, launcher=zygote)
     assert run.trustworthy, run.verdict
     return run
 

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import cosim
+from cosim.engine.warm import WarmLauncher
 from cosim.scenario import Scenario
 
 ROOT = Path(__file__).parents[1]
@@ -67,9 +68,10 @@ def test_a_scenario_with_many_feeders_survives_its_manifest() -> None:
     assert into == ["transmission.feeder_load[15]", "transmission.feeder_load[16]", "transmission.feeder_load[15]"]
 
 
-def test_a_small_town_runs(tmp_path: Path) -> None:
+def test_a_small_town_runs(tmp_path: Path, zygote: WarmLauncher) -> None:
     model = {"kind": "gridlabd_feeder", "feeder": "ieee13", "homes": {"count": 10}}
-    run = cosim.run(changed("town", "4 min", elm={"count": 2, "model": model}), tmp_path / "run")
+    town = changed("town", "4 min", elm={"count": 2, "model": model})
+    run = cosim.run(town, tmp_path / "run", launcher=zygote)
     assert run.trustworthy, run.verdict.failed
     powers = [run.results[f"elm-{k}"].ds["power"].values.real.sum(axis=1) for k in (1, 2)]
     assert not np.array_equal(*powers)

@@ -14,6 +14,7 @@ import yaml
 
 import cosim
 from cosim.contract import Array, Context, Exchange
+from cosim.engine.warm import WarmLauncher
 from cosim.errors import ConfigError, SolverError
 from federates.window_feeder import WindowFeeder, shortest_clause_time
 from feeders.opendss_model import reported_node_phases
@@ -445,7 +446,7 @@ def scenario(folder: Path, trace: Mapping[str, Any], der: list[dict[str, Any]]) 
     return cosim.load(path)
 
 
-def test_the_judge_reads_a_run_and_names_who_trips_and_why(tmp_path: Path) -> None:
+def test_the_judge_reads_a_run_and_names_who_trips_and_why(tmp_path: Path, zygote: WarmLauncher) -> None:
     """A 0.15 s fault passes all of Category III; a 0.3 s one trips legacies by UV2, and only them."""
     from runs.comply.judgement import comply
     from runs.comply.settings import read_fleet
@@ -454,7 +455,7 @@ def test_the_judge_reads_a_run_and_names_who_trips_and_why(tmp_path: Path) -> No
     for seconds, tripping in ((0.15, 0), (0.3, 9)):
         trace = {"times": [0, 2.0, 2.0 + seconds], "voltages": [1, 0.4, 1], "frequencies": [60] * 3}
         made = scenario(tmp_path, trace, der)
-        done = cosim.run(made, out=tmp_path / "run", baseline=False, overwrite=True)
+        done = cosim.run(made, out=tmp_path / "run", baseline=False, overwrite=True, launcher=zygote)
         assert done.trustworthy, [check.detail for check in done.verdict.failed]
         federation = cosim.wire(made)
         feeder = federation.build(next(spec for spec in federation.federates if spec.name == "feeder"))

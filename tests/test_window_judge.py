@@ -24,6 +24,7 @@ from test_window_feeder import OHMS, two_buses
 from typer.testing import CliRunner
 
 import cosim
+from cosim.engine.warm import WarmLauncher
 from cosim.scenario import from_mapping
 from feeders.window_model import DerSite, Drive, WindowPlan
 from feeders.window_model import WindowFeeder as Model
@@ -73,19 +74,19 @@ def scenario(legacy_share: float, duration: str, horizon: str = "2 min", **chang
 
 
 @pytest.fixture(scope="module")
-def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def new(tmp_path_factory: pytest.TempPathFactory, zygote: WarmLauncher) -> Path:
     """All DER of category III with its defaults."""
-    return run(tmp_path_factory.mktemp("new") / "run", scenario(0.0, "1.5 s"))
+    return run(tmp_path_factory.mktemp("new") / "run", scenario(0.0, "1.5 s"), zygote)
 
 
 @pytest.fixture(scope="module")
-def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def mixed(tmp_path_factory: pytest.TempPathFactory, zygote: WarmLauncher) -> Path:
     """Half of them from before 2018."""
-    return run(tmp_path_factory.mktemp("mixed") / "run", scenario(0.5, "3.5 s"))
+    return run(tmp_path_factory.mktemp("mixed") / "run", scenario(0.5, "3.5 s"), zygote)
 
 
-def run(folder: Path, of: Any) -> Path:
-    done = cosim.run(of, out=folder, baseline=False)
+def run(folder: Path, of: Any, zygote: WarmLauncher | None = None) -> Path:
+    done = cosim.run(of, out=folder, baseline=False, launcher=zygote)
     assert done.verdict.trustworthy, done.verdict.failed
     return folder
 

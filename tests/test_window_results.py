@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import cosim
+from cosim.engine.warm import WarmLauncher
 from cosim.scenario import from_mapping
 from runs.batch.figures import FigureSpec, compute_figures
 from runs.comply.verdict import Finding, Result, nearness
@@ -52,12 +53,12 @@ RAN = ("fail", "indeterminate", "pass")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def run(tmp_path_factory: pytest.TempPathFactory, zygote: WarmLauncher) -> Any:
     """The example with 40 DER, and a day that is over soon after the window."""
     mapping = cosim.load(EXAMPLE).as_mapping()
     mapping["horizon"]["duration"] = "10 min"  # the judge needs some steps of the day on each side
     mapping["event_window"]["feeders"][0]["model"]["der"][0]["count"] = 40
-    return cosim.run(from_mapping(mapping), out=tmp_path_factory.mktemp("sag") / "run", baseline=False)
+    return cosim.run(from_mapping(mapping), out=tmp_path_factory.mktemp("sag") / "run", baseline=False, launcher=zygote)
 
 
 def test_the_figures_of_a_sag(run: Any) -> None:
@@ -82,13 +83,14 @@ def test_the_figures_of_a_sag(run: Any) -> None:
     assert lost["momentary_cessation"].at_close_mw == 0.0
 
 
-def test_the_replay_says_what_a_run_with_those_settings_does(tmp_path: Path) -> None:
+def test_the_replay_says_what_a_run_with_those_settings_does(tmp_path: Path, zygote: WarmLauncher) -> None:
     """Ten DER of each of four makes: each trips as all were said to, and so says the replay of this run."""
     mapping = cosim.load(EXAMPLE).as_mapping()
     mapping["horizon"]["duration"] = "6 min"
     makes = dict.fromkeys(("I", "II", "PSCo", "Rule 21"), 0.25)
     mapping["event_window"]["feeders"][0]["model"]["der"] = [{"name": "pv", "count": 40, "rating": 3, "makes": makes}]
-    window = summarise(cosim.run(from_mapping(mapping), out=tmp_path / "run", baseline=False)).window
+    run = cosim.run(from_mapping(mapping), out=tmp_path / "run", baseline=False, launcher=zygote)
+    window = summarise(run).window
     assert window is not None
     (oak,) = window.feeders
     assert oak.tripped_by_make == {make: REPLAYED[make] / 4 for make in makes}
@@ -206,13 +208,13 @@ def test_who_came_nearest_in_seconds_or_pu() -> None:
     assert min([found("pass", 1.0, 0.2), found("pass", 1.0, 0.1)], key=nearness).margin_pu == 0.1
 
 
-def test_a_run_without_a_window_has_none(tmp_path: Path) -> None:
+def test_a_run_without_a_window_has_none(tmp_path: Path, zygote: WarmLauncher) -> None:
     mapping = {
         "name": "plain",
         "horizon": {"start": "2014-01-16 12:00", "duration": "2 min"},
         "feeders": [{"name": "oak", "model": {"kind": "opendss_feeder"}}],
     }
-    assert summarise(cosim.run(from_mapping(mapping), out=tmp_path / "run")).window is None
+    assert summarise(cosim.run(from_mapping(mapping), out=tmp_path / "run", launcher=zygote)).window is None
 
 
 def test_first_trips() -> None:
