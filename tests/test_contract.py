@@ -1,8 +1,8 @@
 """Every federate kind keeps the contract of cosim/contract.py, without HELICS and without patching.
 
 A kind's case is `contract_cases/<kind>.yaml`: `settings`; `inputs` with a value for each input that has no initial one;
-`messages` that come at the first step. A kind without a case fails. Each case runs in a process of its own, as engines
-may be process-wide; this file is that process's program too.
+`messages` that come at the first step. A kind without a case fails. Each life is led in a process of its own, as
+engines may be process-wide: forked from one of two that have imported what all kinds need; this file is their program.
 """
 
 from __future__ import annotations
@@ -10,9 +10,13 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
+import traceback
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,12 +26,14 @@ import pytest
 import yaml
 
 from cosim.contract import Context, Exchange, Federate, Message, Port
+from cosim.engine.launcher import ONE_THREAD
 from cosim.registry import federate_class, federate_kinds
 from cosim.units import UNITS
 
 CASES = Path(__file__).parent / "contract_cases"
 MINUTE = 60 * 10**9
 STEPS = 3
+ENDED = "life ended with"
 
 
 def context(seed: int = 7) -> Context:
@@ -105,10 +111,65 @@ def run_through(kind: str) -> str:
     return total.hexdigest()
 
 
-def outcome(kind: str) -> subprocess.CompletedProcess[str]:
-    """The life of a kind in a process of its own."""
-    command = [sys.executable, __file__, kind]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+class Parent:
+    """A process that forks one for each life that it is asked for. It has imported no engine, and its own hash seed."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, **ONE_THREAD},
+        )
+
+    def life(self, kind: str) -> tuple[bool, str]:
+        """Whether a life of the kind went well, and the digest of all it gave, or what it said."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(kind, file=self._process.stdin, flush=True)
+        said = ""
+        for line in self._process.stdout:
+            if line.startswith(ENDED):
+                return line.split()[-1] == "0", said
+            said += line
+        return False, said
+
+    def close(self) -> None:
+        """End it, and a life that goes on."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.communicate(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def parents() -> Iterator[list[Parent]]:
+    found = [Parent() for _ in range(2)]
+    yield found
+    for parent in found:
+        parent.close()
+
+
+def fork_lives() -> None:
+    """Fork a process for each kind that is read; its exit code follows what it says."""
+    import cosim.engine.inputs  # noqa: F401
+
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                print(run_through(line.strip()))
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+        _, status = os.waitpid(pid, 0)
+        print(f"\n{ENDED} {os.waitstatus_to_exitcode(status)}", flush=True)
 
 
 #: What a kind needs beyond the project's requirements: the module, and the extra that brings it
@@ -166,13 +227,15 @@ def test_every_setting_is_documented(kind: str) -> None:
 
 
 @KINDS
-def test_two_lives_without_the_engine_are_equal(kind: str) -> None:
+def test_two_lives_without_the_engine_are_equal(kind: str, parents: list[Parent]) -> None:
     """Each keeps the contract, and those of one seed give the same."""
-    lives = [outcome(kind) for _ in range(2)]
-    for done in lives:
-        assert done.returncode == 0, done.stderr[-2000:]
-    assert lives[0].stdout.split()[-1] == lives[1].stdout.split()[-1]
+    lives = [parent.life(kind) for parent in parents]
+    for well, said in lives:
+        assert well, said[-2000:]
+    digests = [said.split()[-1] for _, said in lives]
+    assert len(digests[0]) == 64
+    assert digests[0] == digests[1]
 
 
 if __name__ == "__main__":
-    print(run_through(sys.argv[1]))
+    fork_lives()
