@@ -28,7 +28,14 @@ from feeders.reduced_feeder import Port, Service, reduce_feeder
 from solvers.air_conditioner_stall import AirConditioners, StallParameters
 from solvers.der_fleet import ELEMENTS, DerFleet, FleetOutput, FleetSettings, Mode
 from solvers.der_fleet.mixture import largest_remainders
-from solvers.feeder_voltage import INJECTION_BREAK, POWER_BREAK, PortDemand, PortVoltages, Solution
+from solvers.feeder_voltage import (
+    INJECTION_BREAK,
+    POWER_BREAK,
+    CollapseError,
+    PortDemand,
+    PortVoltages,
+    Solution,
+)
 from solvers.window_loads import NOMINAL_FREQUENCY, StaticLoads
 
 Floats = NDArray[np.float64]
@@ -51,6 +58,8 @@ CAUSES = (
 #: 1.2 % + j1.5 % is usual for residential transformers, as in the feeder of the day (assumed).
 SERVICE_IMPEDANCE = 0.012 + 0.015j
 _MOST_PASSES = 40  #: of evaluating motors and inverters at the voltages found
+_MOST_PASSES_FROM_ABOVE = 400  #: of the same with motors as admittances, which is slower
+_LEAST_VOLTAGE = 1e-3  #: [pu] below which an admittance is not computed from a power
 #: Index into CAUSES of what a DER in service does not give, by its mode
 _CAUSE_OF_MODE = np.full(len(Mode), CAUSES.index("limited"), np.intp)
 _CAUSE_OF_MODE[Mode.MOMENTARY_CESSATION] = CAUSES.index("momentary_cessation")
@@ -206,6 +215,15 @@ class WindowState:
     iterations: int  #: of the voltages, in all passes
 
 
+@dataclass(frozen=True)
+class _Settled:
+    """Ports whose devices draw what they do at these voltages."""
+
+    solution: Solution
+    iterations: int
+    moved: float  #: [pu] by the last pass
+
+
 class WindowFeeder:
     """The model; `advance`, `solve` as often as needed, `accept`, and so on from instant to instant."""
 
@@ -296,10 +314,20 @@ class WindowFeeder:
 
     def solve(self, drive: Drive) -> WindowState:
         """The instant with `drive`. Raises CollapseError where there is none."""
-        start = None if self._last is None else self._start(drive)
-        given = self._given(drive)
-        static = self._static(drive)
-        voltage = self._reduced.no_load @ drive.head if start is None else start
+        given, static = self._given(drive), self._static(drive)
+        try:
+            settled = self._settle(static, drive, given, self._start(drive))
+        except CollapseError:
+            found = self._settle_from_above(static, drive, given)
+            if found is None:
+                raise
+            settled = found
+        if settled.moved > self.tolerance:
+            settled = self._settle_from_above(static, drive, given) or settled
+        return self._state(drive, settled.solution, given, settled.iterations, settled.moved)
+
+    def _settle(self, static: PortDemand, drive: Drive, given: Complexes, voltage: Complexes) -> _Settled:
+        """The fixed point from `voltage` (ports,) [pu], as far as `_MOST_PASSES` lead. Raises CollapseError."""
         iterations, moved, followed = 0, 0.0, True
         for _ in range(_MOST_PASSES):
             demand, follows = self._demand(static, drive, given, voltage)
@@ -313,7 +341,28 @@ class WindowFeeder:
             voltage = solution.voltage
             if moved <= self.tolerance / 2.0:
                 break
-        return self._state(drive, solution, demand, given, iterations, moved)
+        return _Settled(solution, iterations, moved)
+
+    def _settle_from_above(self, static: PortDemand, drive: Drive, given: Complexes) -> _Settled | None:
+        """The fixed point from the voltages without devices, running motors as admittances; None: it is not found.
+
+        Running motors draw the more the lower the voltage is, so the power of an earlier pass may be more than the
+        feeder carries, and passes may go to and fro. An admittance can always be carried, and is at most that of a
+        stalled motor: each pass lowers the voltages and raises the admittances, until both hold.
+        """
+        voltage, iterations = np.asarray(self._reduced.no_load @ drive.head), 0
+        for _ in range(_MOST_PASSES_FROM_ABOVE):
+            demand, _ = self._demand(static, drive, given, voltage, as_admittances=True)
+            try:
+                solution = self._solver.solve(drive.head, demand, voltage)
+            except CollapseError:
+                return None
+            iterations += solution.iterations
+            moved = float(np.abs(solution.voltage - voltage).max(initial=0.0))
+            voltage = solution.voltage
+            if moved <= self.tolerance / 2.0:
+                return _Settled(solution, iterations, moved)
+        return None
 
     def _start(self, drive: Drive) -> Complexes:
         """The last voltages, moved with the head's."""
@@ -363,17 +412,29 @@ class WindowFeeder:
         return drive.home_cooling * drive.home_available * drive.cooling_available
 
     def _demand(
-        self, static: PortDemand, drive: Drive, given: Complexes, voltage: Complexes
+        self,
+        static: PortDemand,
+        drive: Drive,
+        given: Complexes,
+        voltage: Complexes,
+        *,
+        as_admittances: bool = False,
     ) -> tuple[PortDemand, bool]:
-        """With motors and inverters as they are at `voltage` (ports,) [pu]; and whether that matters."""
+        """With motors and inverters as they are at `voltage` (ports,) [pu]; and whether that matters.
+
+        Running motors draw constant power, or with `as_admittances` constant impedance.
+        """
         plan, ports, size = self.plan, len(self.plan.ports), np.abs(voltage)
-        injection = np.zeros(ports, np.complex128)
+        injection, impedance = np.zeros(ports, np.complex128), static.impedance
         if drive.spot_cooling_share > 0.0:
             running = self.spot_cooling.running_demand(size[plan.load_port], drive.frequency)
             injection -= _at_ports(plan.load_port, self._spot_cooling(drive) * running, ports)
         if plan.homes:
             running = self.home_cooling.running_demand(size[plan.home_port], drive.frequency)
             injection -= _at_ports(plan.home_port, self._home_cooling(drive) * running, ports)
+        if as_admittances:
+            impedance = impedance - injection / np.maximum(size, _LEAST_VOLTAGE) ** 2
+            injection = np.zeros(ports, np.complex128)
         limited, follows = static.limited, drive.spot_cooling_share > 0.0 or plan.homes > 0
         if self.fleet is not None:
             beyond = self._beyond(given, size)
@@ -383,7 +444,7 @@ class WindowFeeder:
                 follows = True
                 limited = self._der_at_ports(np.where(beyond > 0.0, given * beyond, 0.0))
                 injection += self._der_at_ports(np.where(beyond > 0.0, 0.0, given))
-        return replace(static, injection=injection, limited=limited), follows
+        return replace(static, injection=injection, impedance=impedance, limited=limited), follows
 
     def _beyond(self, given: Complexes, size: Floats) -> Floats | None:
         """(der,) share of its power that a DER at its current limit puts in at 1 pu, 0 within; None: none is there."""
@@ -401,9 +462,7 @@ class WindowFeeder:
         shared = (power * self._entry_share)[self._entry_der]
         return _at_ports(self._entry_port, shared, len(self.plan.ports))
 
-    def _state(
-        self, drive: Drive, solution: Solution, demand: PortDemand, given: Complexes, iterations: int, moved: float
-    ) -> WindowState:
+    def _state(self, drive: Drive, solution: Solution, given: Complexes, iterations: int, moved: float) -> WindowState:
         plan, reduced, size = self.plan, self._reduced, np.abs(solution.voltage)
         power = reduced.head_power(drive.head, solution.injected)
         put_in = solution.voltage * np.conj(solution.injected)

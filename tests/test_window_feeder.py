@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from feeders.published_feeder import (
 )
 from feeders.window_model import CAUSES, DerSite, Drive, WindowPlan
 from feeders.window_model import WindowFeeder as Model
+from solvers.air_conditioner_stall import StallParameters
 from solvers.der_fleet import ELEMENTS, Mode, SettingsError
 from solvers.der_fleet.mixture import MAKES, mixed_settings, spread_makes
 
@@ -111,6 +113,29 @@ def test_the_terminal_voltage_at_the_current_limit() -> None:
     assert expected < 1.0 / 1.2
     assert at_fault[1] == pytest.approx(expected, abs=1e-7)
     assert at_fault[2] == pytest.approx(current * expected, abs=1e-7)
+
+
+@pytest.mark.parametrize(("power", "voltage"), [(0.6, 0.3), (0.6, 0.45), (0.8, 0.4), (0.8, 0.55), (1.0, 0.45)])
+def test_motors_that_run_at_a_low_voltage(power: float, voltage: float) -> None:
+    """A sag of the head to E = |V + Z S(V)* / V| leaves V: half of `power` [MW] motors, half constant power.
+
+    The constant power is an impedance below 0.7 pu. What the motors would draw at the voltages that a pass finds is
+    more than the line carries at the next: passes with their power go to and fro, or end without a solution.
+    """
+    spot = Loads(("end",), ("",), np.zeros(1, bool), ("PQ",), np.full((1, 3), power * 1e3 / 3, complex))
+    feeder = replace(two_buses(), spot_loads=spot)
+    model = Model(WindowPlan(feeder), None, tolerance=1e-8)
+    drawn = power / 2 * ((voltage / 0.7) ** 2 + complex(StallParameters().running(np.array([voltage]))[0]))
+    sag = abs(voltage + OHMS / BASE * np.conj(drawn) / voltage)
+    none = np.zeros(0)
+    for head in (1.0, sag):
+        drive = Drive(head * feeder.source.voltage, 60.0, 1.0, np.ones(3), 0.5, none.astype(complex), none, none, none)
+        state = model.solve(drive)
+        model.accept(state, drive)
+        assert state.mismatch <= 1e-8
+    assert np.abs(state.voltage) == pytest.approx(np.full(3, voltage), abs=1e-6)
+    losses = OHMS / BASE * abs(drawn / voltage) ** 2
+    assert state.power.sum() == pytest.approx(drawn + losses, abs=1e-6)
 
 
 @pytest.mark.parametrize(
