@@ -112,7 +112,7 @@ def faulty(good: int) -> list[dict[str, Any]]:
     """So many runs that end well, and among them one that fails, one that hangs and one that cannot run."""
     runs: list[dict[str, Any]] = [{"seed": n, FAULT: "none", "limits.step": "60 s"} for n in range(1, good + 4)]
     runs[good // 3][FAULT] = "raise"
-    runs[good // 2] |= {FAULT: "sleep", "limits.step": "4 s"}
+    runs[good // 2] |= {FAULT: "sleep", "limits.step": "2 s"}
     runs[good - 1]["seed"] = -1
     return [{"list": runs}]
 
@@ -130,7 +130,7 @@ def check_disturbed(execute: Callable[..., Ended], cluster: Any, tmp_path: Path,
     failed = {row.run: row.error for row in ended.failed}
     raised, hung, invalid = (f"{index + 1:04d}" for index in (good // 3, good // 2, good - 1))
     assert "raised ZeroDivisionError: the model divided by nothing" in failed[raised]
-    assert "hangs: it has been computing for more than 4 s" in failed[hung]
+    assert "hangs: it has been computing for more than 2 s" in failed[hung]
     assert "seed: must be at least 0" in failed[invalid]
     assert processes_in(tmp_path) == []
     assert not (out / ".work").exists()
@@ -161,14 +161,17 @@ def test_the_same_bits_alone_and_on_any_number_of_workers(execute: Callable[...,
     assert table_of(tmp_path / "two").equals(table_of(tmp_path / "one"))
 
 
-def test_a_full_disk_ends_the_batch_and_keeps_what_is_finished(execute: Callable[..., Ended], tmp_path: Path) -> None:
+def test_a_full_disk_ends_the_batch_and_keeps_what_is_finished(
+    execute: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runs.batch.executor.WAIT_FOR_END", 1.0)  # [s] in place of ten: no other machines here
     disk = tmp_path / "disk"
     disk.mkdir()
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(disk)], check=False)
     if done.returncode != 0:
         pytest.skip("mounting a small tmpfs needs rights that this user does not have")
     try:
-        runs = [{"seed": seed, "horizon.duration": "50 h" if seed == 2 else "10 min"} for seed in (1, 2, 3)]
+        runs = [{"seed": seed, "horizon.duration": "8 h" if seed == 2 else "10 min"} for seed in (1, 2, 3)]
         scenario = small_scenario("10 min", kind="filler.py", width=1000)
         plan = plan_of(tmp_path, scenario, [{"list": runs}])
         out = disk / "out"
@@ -256,7 +259,8 @@ def test_another_folder_is_not_touched(tmp_path: Path) -> None:
     assert [entry.name for entry in (tmp_path / "out").iterdir()] == ["diary.txt"]
 
 
-def test_no_scheduler_answers(tmp_path: Path) -> None:
+def test_no_scheduler_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runs.batch.cluster.CONNECT", 1.0)  # [s] in place of ten
     plan = plan_of(tmp_path, small_scenario("10 min"), [{"seeds": {"count": 1}}])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))  # and does not listen
