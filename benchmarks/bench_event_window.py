@@ -13,6 +13,9 @@ import json
 import statistics
 import sys
 import tempfile
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +64,11 @@ def run_of(folder: Path, mapping: dict[str, Any]) -> Any:
     return run
 
 
+def alone_s(mapping: dict[str, Any]) -> float:
+    """Wall time of the same federates in a plain loop [s]."""
+    return run_plain(cosim.wire(from_mapping(mapping)))[1]
+
+
 def slope(folder: Path, der: int, day: str, placement: str) -> dict[str, Any]:
     """Per simulated second, from windows of 1 s and of 5 s: what the day and the start cost falls out.
 
@@ -72,7 +80,8 @@ def slope(folder: Path, der: int, day: str, placement: str) -> dict[str, Any]:
         for seconds in (SHORT, LONG):
             mapping = scenario(seconds, der)
             mapping["feeders"][0]["model"]["kind"], mapping["placement"] = day, placement
-            _, alone = run_plain(cosim.wire(from_mapping(mapping)))
+            with ProcessPoolExecutor(1, get_context("spawn")) as fresh:  # as each process of the run is
+                alone = fresh.submit(alone_s, mapping).result()
             timings = run_of(folder / f"{day} {placement} {seconds:g} {number}", mapping).manifest["timings"]
             found.append({"wall": timings["simulation_s"], "alone": alone} | timings["busy_s"])
         short, long = found
@@ -83,9 +92,15 @@ def slope(folder: Path, der: int, day: str, placement: str) -> dict[str, Any]:
         "wall_per_s": wall,
         "alone_per_s": alone,
         "overhead": statistics.median(each["wall"] / each["alone"] for each in rounds) - 1,
+        "outside": statistics.median(each["wall"] / _busy(each) for each in rounds) - 1,
         "by_federate": {name: spent for name, spent in median.items() if spent > 0.001 * wall},
         "times_less_than_tdcosim": TDCOSIM * der / wall,
     }
+
+
+def _busy(slopes: Mapping[str, float]) -> float:
+    """The time in the federates' own methods, which are not called at the same time."""
+    return sum(spent for name, spent in slopes.items() if name not in ("wall", "alone"))
 
 
 def halving(folder: Path, der: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cosim.contract import Array, Exchange, Federate, Message
+from cosim.contract import Array, Exchange, Message, Time
 from cosim.engine.inputs import Inputs
 from cosim.federation import FederateSpec, Federation
 
@@ -45,65 +45,57 @@ class Direct:
         return sorted(letters, key=lambda letter: (letter.sent, letter.source)) if self._is_carrier else letters
 
 
+class Member:
+    """A federate of the loop, started."""
+
+    def __init__(self, federation: Federation, spec: FederateSpec, mail: Mail, scratch: Path) -> None:
+        self.name, self._mail, self._carrier = spec.name, mail, federation.carrier
+        self.federate = federation.build(spec)
+        self.federate.start(scratch)
+        ports = list(self.federate.ports())
+        outputs = {port.name: port for port in ports if port.direction == "out"}
+        self._inputs = Inputs(ports, federation.links_to(spec.name))
+        self._source = Direct(federation, spec.name, mail)
+        own = {str(link.source): link.source for link in federation.links_from(spec.name)}
+        self._gives: list[tuple[str, str, tuple[Any, ...]]] = [
+            (key, end.port, (*end.index(outputs[end.port]), ...)) for key, end in own.items()
+        ]
+        self.due = self.federate.next_time(-1)
+
+    def step(self, time: Time) -> Exchange:
+        """Solve, commit, and hand over what was found."""
+        self._inputs.read(self._source, complete=True)
+        solution = self.federate.solve(time, self._inputs.take())
+        self._inputs.messages = []
+        self.federate.commit(time)
+        self.due = self.federate.next_time(time)
+        for key, port, place in self._gives:
+            part = np.asarray(solution.values[port])[place]
+            if key in self._mail.values:
+                self._mail.values[key][...] = part
+            else:
+                self._mail.values[key] = np.array(part)
+        for message in solution.messages:
+            to = message.destination.partition("/")[0] if self.name == self._carrier else str(self._carrier)
+            self._mail.letters[to].append(message)
+        return solution
+
+
 def run_plain(federation: Federation, keep: bool = False) -> tuple[dict[str, list[Any]], float]:
     """Run all federates; each one's outputs at each step if `keep`, and the wall time [s] after the start."""
     specs = sorted(federation.federates, key=lambda spec: (spec.slot, spec.name))
-    federates: dict[str, Federate] = {}
-    inputs: dict[str, Inputs] = {}
-    sources: dict[str, list[Any]] = {}
     mail = Mail()
     kept: dict[str, list[Any]] = {spec.name: [] for spec in specs}
     with tempfile.TemporaryDirectory() as scratch:
-        for spec in specs:
-            federate = federates[spec.name] = federation.build(spec)
-            federate.start(Path(scratch))
-            inputs[spec.name] = Inputs(federate.ports(), federation.links_to(spec.name))
-            sources[spec.name] = _sources(federation, spec, federate)
-        due = {spec.name: federates[spec.name].next_time(-1) for spec in specs}
+        members = [Member(federation, spec, mail, Path(scratch)) for spec in specs]
         began = clock.monotonic()
         for time in range(0, federation.duration, federation.step):
-            for spec in specs:
-                if due[spec.name] == time:
-                    outputs = _step(
-                        federation, spec, federates[spec.name], inputs[spec.name], sources[spec.name], mail, time
-                    )
-                    due[spec.name] = federates[spec.name].next_time(time)
+            for member in members:
+                if member.due == time:
+                    solution = member.step(time)
                     if keep:
-                        kept[spec.name].append(outputs)
+                        kept[member.name].append({name: value.copy() for name, value in solution.values.items()})
         wall = clock.monotonic() - began
-        for federate in federates.values():
-            federate.close()
+        for member in members:
+            member.federate.close()
     return kept, wall
-
-
-def _sources(federation: Federation, spec: FederateSpec, federate: Federate) -> list[Any]:
-    ports = {port.name: port for port in federate.ports() if port.direction == "out"}
-    return [
-        (str(i.source), i.source.port, i.source.index(ports[i.source.port])) for i in federation.links_from(spec.name)
-    ]
-
-
-def _step(
-    federation: Federation,
-    spec: FederateSpec,
-    federate: Federate,
-    inputs: Inputs,
-    sources: list[Any],
-    mail: Mail,
-    time: int,
-) -> dict[str, Array]:
-    inputs.read(Direct(federation, spec.name, mail), complete=True)
-    solution: Exchange = federate.solve(time, inputs.take())
-    inputs.messages = []
-    federate.commit(time)
-    for key, port, index in sources:
-        part: Any = np.asarray(solution.values[port])[(*index, ...)]
-        if key in mail.values:
-            mail.values[key][...] = part
-        else:
-            mail.values[key] = np.array(part)
-    carrier = federation.carrier
-    for message in solution.messages:
-        to = message.destination.partition("/")[0] if spec.name == carrier else str(carrier)
-        mail.letters[to].append(message)
-    return {name: value.copy() for name, value in solution.values.items()}
