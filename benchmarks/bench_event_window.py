@@ -13,7 +13,7 @@ import json
 import statistics
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -25,8 +25,16 @@ from cosim.scenario import from_mapping
 from runs.summary import summarise
 
 TDCOSIM = 0.038  #: [s] wall per simulated second and DER, as published
-REPEATS = 5
+REPEATS = 7
 SHORT, LONG = 1.0, 5.0  #: [s] of the windows
+
+
+#: The day's feeder, which takes no part in the window, and the placement.
+PLACED = {
+    "default": ("opendss_feeder", "shared"),
+    "two_processes": ("equivalent_feeder", "engines_apart"),
+    "three_processes": ("opendss_feeder", "engines_apart"),
+}
 
 
 def scenario(seconds: float, der: int) -> dict[str, Any]:
@@ -69,38 +77,59 @@ def alone_s(mapping: dict[str, Any]) -> float:
     return run_plain(cosim.wire(from_mapping(mapping)))[1]
 
 
-def slope(folder: Path, der: int, day: str, placement: str) -> dict[str, Any]:
-    """Per simulated second, from windows of 1 s and of 5 s: what the day and the start cost falls out.
+def per_second(short: Mapping[str, float], long: Mapping[str, float]) -> dict[str, float]:
+    """Per simulated second, from windows of 1 s and of 5 s: what the day and the start cost falls out."""
+    return {name: (spent - short[name]) / (LONG - SHORT) for name, spent in long.items()}
 
-    The median of `REPEATS` rounds; in each the federation and the same federates in a plain loop, in turn.
-    """
-    rounds = []
+
+def of_federation(folder: Path, der: int, day: str, placement: str) -> dict[str, float]:
+    """What a simulated second takes in a run [s], `wall` and by federate."""
+    found = []
+    for seconds in (SHORT, LONG):
+        mapping = scenario(seconds, der)
+        mapping["feeders"][0]["model"]["kind"], mapping["placement"] = day, placement
+        timings = run_of(folder / f"{day} {placement} {seconds:g}", mapping).manifest["timings"]
+        found.append({"wall": timings["simulation_s"]} | timings["busy_s"])
+    return per_second(*found)
+
+
+def of_plain_loop(der: int) -> float:
+    """What a simulated second takes in a plain loop [s], in a fresh process as each of a run's is."""
+    found = []
+    for seconds in (SHORT, LONG):
+        with ProcessPoolExecutor(1, get_context("spawn")) as fresh:
+            found.append({"alone": fresh.submit(alone_s, scenario(seconds, der)).result()})
+    return per_second(*found)["alone"]
+
+
+def coupling(folder: Path, der: int) -> dict[str, Any]:
+    """Medians of `REPEATS` rounds; in each the plain loop and each way to place the federates, in turn."""
+    alone: list[float] = []
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in PLACED}
     for number in range(REPEATS):
-        found = []
-        for seconds in (SHORT, LONG):
-            mapping = scenario(seconds, der)
-            mapping["feeders"][0]["model"]["kind"], mapping["placement"] = day, placement
-            with ProcessPoolExecutor(1, get_context("spawn")) as fresh:  # as each process of the run is
-                alone = fresh.submit(alone_s, mapping).result()
-            timings = run_of(folder / f"{day} {placement} {seconds:g} {number}", mapping).manifest["timings"]
-            found.append({"wall": timings["simulation_s"], "alone": alone} | timings["busy_s"])
-        short, long = found
-        rounds.append({name: (spent - short[name]) / (LONG - SHORT) for name, spent in long.items()})
+        alone.append(of_plain_loop(der))
+        for name, how in PLACED.items():
+            found[name].append(of_federation(folder / str(number), der, *how))
+    return {"alone_per_s": statistics.median(alone)} | {
+        name: _medians(rounds, alone, der) for name, rounds in found.items()
+    }
+
+
+def _medians(rounds: Sequence[Mapping[str, float]], alone: Sequence[float], der: int) -> dict[str, Any]:
     median = {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
-    wall, alone = median.pop("wall"), median.pop("alone")
+    wall = median.pop("wall")
     return {
         "wall_per_s": wall,
-        "alone_per_s": alone,
-        "overhead": statistics.median(each["wall"] / each["alone"] for each in rounds) - 1,
+        "overhead": statistics.median(each["wall"] / floor for each, floor in zip(rounds, alone, strict=True)) - 1,
         "outside": statistics.median(each["wall"] / _busy(each) for each in rounds) - 1,
-        "by_federate": {name: spent for name, spent in median.items() if spent > 0.001 * wall},
+        "by_federate": median,
         "times_less_than_tdcosim": TDCOSIM * der / wall,
     }
 
 
 def _busy(slopes: Mapping[str, float]) -> float:
     """The time in the federates' own methods, which are not called at the same time."""
-    return sum(spent for name, spent in slopes.items() if name not in ("wall", "alone"))
+    return sum(spent for name, spent in slopes.items() if name != "wall")
 
 
 def halving(folder: Path, der: int) -> dict[str, Any]:
@@ -125,13 +154,11 @@ def halving(folder: Path, der: int) -> dict[str, Any]:
 
 
 def main(der: str = "1000") -> None:
-    """Print one JSON object; `through_helics` has the dynamics apart from those that they take turns with."""
+    """Print one JSON object."""
     with tempfile.TemporaryDirectory() as name:
         result = {
             "der": int(der),
-            "default": slope(Path(name), int(der), "opendss_feeder", "shared"),
-            "through_helics": slope(Path(name), int(der), "equivalent_feeder", "engines_apart"),
-            "through_helics_of_three": slope(Path(name), int(der), "opendss_feeder", "engines_apart"),
+            "coupling": coupling(Path(name), int(der)),
             "step_halving": halving(Path(name), int(der)),
         }
     print(json.dumps(result))
