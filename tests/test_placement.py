@@ -5,38 +5,39 @@ from pathlib import Path
 import pytest
 
 import cosim
+from cosim.engine.warm import WarmLauncher
 from cosim.scenario import from_mapping
 
 ROOT = Path(__file__).parents[1]
 
 
-def digest(scenario: cosim.Scenario, folder: Path) -> str:
-    run = cosim.run(scenario, out=folder)
+def digest(scenario: cosim.Scenario, folder: Path, launcher: WarmLauncher) -> str:
+    run = cosim.run(scenario, out=folder, launcher=launcher)
     assert run.trustworthy, run.verdict
     return str(run.manifest["digest"])
 
 
-def test_one_process_or_one_for_each_federate(tmp_path: Path) -> None:
+def test_one_process_or_one_for_each_federate(tmp_path: Path, zygote: WarmLauncher) -> None:
     """Dispatch, transmission, demand and battery share a process, or are five HELICS federates; messages and all."""
     horizon = {"start": "2014-01-16T00:00:00", "duration": "2 h", "step": "5 min"}
     shared = cosim.load(ROOT / "docs" / "examples" / "price_battery.yaml").update(horizon=horizon)
     separate = shared.update(placement="separate")
     assert set(cosim.wire(shared).processes) == {"main"}
     assert len(cosim.wire(separate).processes) == 5
-    assert digest(shared, tmp_path / "shared") == digest(separate, tmp_path / "separate")
+    assert digest(shared, tmp_path / "shared", zygote) == digest(separate, tmp_path / "separate", zygote)
 
 
-def test_iterated_rounds_across_processes(tmp_path: Path) -> None:
+def test_iterated_rounds_across_processes(tmp_path: Path, zygote: WarmLauncher) -> None:
     """Transmission and feeder repeat a step in one process' main thread and across processes alike."""
     horizon = {"start": "2014-01-16T12:00:00", "duration": "10 min", "step": "5 min"}
     scenario = cosim.load(ROOT / "runs" / "scenarios" / "iterated_coupling.yaml").update(
         horizon=horizon, perturbations=[]
     )
     separate = scenario.update(placement="separate")
-    assert digest(scenario, tmp_path / "shared") == digest(separate, tmp_path / "separate")
+    assert digest(scenario, tmp_path / "shared", zygote) == digest(separate, tmp_path / "separate", zygote)
 
 
-def test_an_event_window_in_one_process_or_through_helics(tmp_path: Path) -> None:
+def test_an_event_window_in_one_process_or_through_helics(tmp_path: Path, zygote: WarmLauncher) -> None:
     """Hand-over and feeder share the process of the dynamics, or each of the nine is a HELICS federate by itself."""
     pytest.importorskip("andes", reason="andes is an extra")
     shared = from_mapping(
@@ -63,4 +64,4 @@ def test_an_event_window_in_one_process_or_through_helics(tmp_path: Path) -> Non
     together = {"dynamics", "window", "oak_window", "perturbations"}
     assert {spec.name for spec in cosim.wire(shared).processes["dynamics"]} == together
     assert {name: len(specs) for name, specs in cosim.wire(apart).processes.items()} == {"dynamics": 1, "main": 8}
-    assert digest(shared, tmp_path / "shared") == digest(separate, tmp_path / "separate")
+    assert digest(shared, tmp_path / "shared", zygote) == digest(separate, tmp_path / "separate", zygote)
