@@ -14,10 +14,10 @@ run: $(READY)  ## run the default scenario and write its report
 export OPENBLAS_NUM_THREADS := 1
 
 test: $(READY)  ## the fast tests
-	$(BIN)/python -m pytest -n 2 -m "not long"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not long"
 
 test-all: $(READY)  ## every test, the long ones too
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(READY)  ## style, types, layers
 	$(BIN)/ruff check .
