@@ -161,10 +161,7 @@ def test_the_same_bits_alone_and_on_any_number_of_workers(execute: Callable[...,
     assert table_of(tmp_path / "two").equals(table_of(tmp_path / "one"))
 
 
-def test_a_full_disk_ends_the_batch_and_keeps_what_is_finished(
-    execute: Callable[..., Ended], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("runs.batch.executor.WAIT_FOR_END", 1.0)  # [s] in place of ten: no other machines here
+def test_a_full_disk_ends_the_batch_and_keeps_what_is_finished(execute: Callable[..., Ended], tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(disk)], check=False)

@@ -174,6 +174,7 @@ def _attempt(task: RunTask, folder: Path, stop: Callable[[], bool], worker: str)
         shutil.rmtree(folder.parent, ignore_errors=True)
         raise
     if code == DISK:
+        shutil.rmtree(folder.parent, ignore_errors=True)  # room for what has been finished
         raise _no_room(task)
     row = finished_row(folder) if code in (FINISHED, MACHINE) else None
     if row is None:
