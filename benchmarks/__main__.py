@@ -283,7 +283,7 @@ def main(*names: str) -> None:
     unknown = set(names) - set(PARTS)
     if unknown:
         raise SystemExit(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    page = sections(PAGE.read_text()) if names else {}
+    page = sections(PAGE.read_text())
     for name in names or PARTS:
         page |= sections("\n" + "\n".join(PARTS[name]()))
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
