@@ -18,6 +18,7 @@ from cosim.settings import Settings
 from cosim.units import Duration, PositiveDuration, format_duration, written
 
 PHASES = ("A", "B", "C")
+DEVIATION_LIMIT = 10.0  #: [%] of nominal frequency: turbines are tripped well within it, IEEE C37.106
 MISMATCH_LIMIT = 0.1  #: [MVA] of a bus: what Newton's method leaves in a step of the dynamics
 
 
@@ -84,6 +85,7 @@ class GridDynamics(Federate):
         labels = self._labels
         bus, branch, generator = {"bus": labels.bus}, {"branch": labels.branch}, {"generator": labels.generator}
         fault = "admittance of a fault to earth"
+        away = "deviation of the machines' frequency, of nominal; beyond 10 % none stays connected"
         ports = [
             Port("load_change", "MVA", "in", "load added at a bus at its first voltage", bus, 0.0, is_complex=True),
             Port("generator_available", "1", "in", "generator may run (1) or not (0)", generator, initial=1.0),
@@ -96,6 +98,7 @@ class GridDynamics(Federate):
             Port("frequency_lowest", "Hz", "out", "lowest frequency at a bus since the last time", bus),
             Port("frequency_highest", "Hz", "out", "highest frequency at a bus since the last time", bus),
             Port("coi_frequency", "Hz", "out", "frequency of the machines, weighted with their inertia"),
+            Port("frequency_deviation", "%", "out", away, limit=DEVIATION_LIMIT),
             Port("rocof", "Hz/s", "out", "rate of change of the machines' frequency"),
             Port("generation", "MVA", "out", "power of a generator", generator, is_complex=True),
             Port("generator_speed", "1", "out", "speed of a generator over nominal", generator),

@@ -100,6 +100,11 @@ def check_disturbance(scenario: Scenario, item: Perturbation, *, in_window: bool
     if onset is not None and onset >= close:
         problem = f"sets in when the window has closed, {format_duration(window.duration)} after its opening."
         raise ConfigError("time", problem, "Choose an earlier time or a longer window.")
+    if onset is not None and onset <= window.opening(scenario.horizon.start):
+        problem = "sets in at the opening, before anything was seen undisturbed."
+        raise ConfigError("time", problem, f"Let it set in {format_duration(window.step)} after the opening or later.")
+    if item.window_only and not item.may_stay and getattr(item, "lasting", close) is None:
+        raise ConfigError("lasting", "is missing: it must be over when the window closes.", "Say how long it lasts.")
     if item.window_only and any(change > close for change in changes):
         problem = "lasts until the window has closed, and the day's steps are too long for it."
         raise ConfigError("lasting", problem, "Shorten it, or lengthen the window.")
@@ -136,6 +141,9 @@ def check_window(scenario: Scenario, faults: list[Fault]) -> None:
     if at % horizon.step:
         problem = f"opens {format_duration(at)} after the start, which is not a multiple of the day's step of {step}."
         faults.append(Fault(scenario.place((*PLACE, "at")), problem, "Choose a time at which the day has a state."))
+    elif at == 0 and window.transmission is not None and scenario.feeders:
+        problem = "opens at the first step, at which the power flow has not met the feeders yet."
+        faults.append(Fault(scenario.place((*PLACE, "at")), problem, "Open it a step later, or begin earlier."))
     elif end > horizon.duration:
         problem = f"the window closes {format_duration(end)} after the start, the run ends before."
         faults.append(Fault(scenario.place((*PLACE, "at")), problem, "Open it earlier or lengthen the horizon."))

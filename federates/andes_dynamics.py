@@ -164,6 +164,7 @@ class AndesDynamics(GridDynamics):
             "frequency_lowest": np.where(snapshot.alive, lowest, coi),
             "frequency_highest": np.where(snapshot.alive, highest, coi),
             "coi_frequency": np.asarray(coi),
+            "frequency_deviation": np.asarray(100.0 * (coi / self._case.frequency - 1.0)),
             "rocof": np.asarray(self._rate.add(since, coi)),
             "generation": snapshot.generation,
             "generator_speed": snapshot.speed,

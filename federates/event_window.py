@@ -25,7 +25,7 @@ class EventWindow(Federate):
 
     In the window a feeder's head has the voltage that the dynamics give its bus, and the frequency that the scenario
     chose; outside, the voltage of the day's power flow, turned so that no angle jumps when the window closes, and
-    nominal frequency. Imposed sags, jumps and traces act on both.
+    nominal frequency. Imposed sags, jumps and traces act in the window.
 
     The dynamics hold a feeder as the admittance that it had a step before, and say what it draws so (grid_power). What
     it then draws at that voltage comes a step later (feeder_load). The difference is the mismatch: it is large for a
@@ -124,11 +124,11 @@ class EventWindow(Federate):
                 self._turn = _unit(self._head) / _unit(day)
             head = day * self._turn
         self._inside, self._head = inside, head
-        imposed = np.asarray(values["voltage_factor"]).real * np.exp(
-            1j * np.radians(np.asarray(values["angle_change"]).real)
-        )
-        outputs["head_voltage"] = head * imposed
-        outputs["head_frequency"] = frequency + np.asarray(values["frequency_change"]).real
+        if inside:
+            angle = np.radians(np.asarray(values["angle_change"]).real)
+            head = head * np.asarray(values["voltage_factor"]).real * np.exp(1j * angle)
+            frequency = frequency + np.asarray(values["frequency_change"]).real
+        outputs["head_voltage"], outputs["head_frequency"] = head, frequency
         if config.sun:
             share = float(np.real(values["ghi"])) / STANDARD_IRRADIANCE
             outputs["sun"] = np.asarray(min(max(share, 0.0), 1.0))

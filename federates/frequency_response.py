@@ -21,6 +21,7 @@ from solvers.frequency_response import FrequencyResponse, Governors, Machines, t
 from solvers.transmission_grid import Complexes
 from solvers.voltage_sag import SubtransientNetwork, served_load
 
+LOST = 0.5  #: of nominal frequency: below it the equations say nothing of a grid
 LOWEST_VOLTAGE = 0.1  #: [pu] below it a feeder's power says nothing of its admittance: the last one holds
 
 Frequency = Annotated[float, quantity("Hz"), Field(gt=0)]
@@ -201,6 +202,11 @@ class AggregateDynamics(GridDynamics):
         self._magnitude = np.abs(voltage)
         power = response.mechanical_power + np.where(self._runs, self._generation.real, 0)
         frequency = response.frequency
+        if frequency < LOST * nominal:
+            raise SolverError(
+                f"the frequency has fallen to {frequency:.1f} Hz: there is more load than the generators that are left "
+                "can carry. Trip or add less, or shed load."
+            )
         low, high = min(before, frequency), max(before, frequency)
         buses = np.ones(len(case.buses))
         values: dict[str, Array] = {
@@ -211,6 +217,7 @@ class AggregateDynamics(GridDynamics):
             "frequency_lowest": low * buses,
             "frequency_highest": high * buses,
             "coi_frequency": np.asarray(frequency),
+            "frequency_deviation": np.asarray(100.0 * (frequency / nominal - 1.0)),
             "rocof": np.asarray(self._rate.add(since, frequency)),
             "generation": power + 1j * self._network.generation(voltage, self._runs).imag,
             "generator_speed": np.where(self._runs, frequency / nominal, 0.0),

@@ -21,7 +21,7 @@ from cosim.window_wiring import window_name
 from runs import measures
 from runs.measures import Flags
 from runs.recorded import NODE_VOLTAGE, PERTURBATIONS, Floats, Recorded, Times, Variable
-from runs.window_results import DYNAMICS, WindowSummary, summarise_window, window_rows
+from runs.window_results import DYNAMICS, WindowSummary, der_are_held, summarise_window, window_rows
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -213,10 +213,10 @@ def summarise(run: Run) -> Summary:
     return summarise_recorded(recorded, twin)
 
 
-def names_of(twin: Recorded | None) -> tuple[str, str]:
-    """What a twin and its run are called: that of an event window with DER has them held."""
-    window = None if twin is None else twin.run.manifest["scenario"].get("event_window")
-    return DER_HELD if window and window.get("der_response") is False else UNDISTURBED
+def names_of(run: Recorded, twin: Recorded | None) -> tuple[str, str]:
+    """What a twin and its run are called: that of an event window in which DER respond has them held."""
+    held = twin is not None and der_are_held(twin) and not der_are_held(run)
+    return DER_HELD if held else UNDISTURBED
 
 
 def twin_called(names: tuple[str, str]) -> str:
@@ -226,7 +226,7 @@ def twin_called(names: tuple[str, str]) -> str:
 
 def summarise_recorded(run: Recorded, twin: Recorded | None, twin_name: str | None = None) -> Summary:
     """As `summarise`, from what is already open; the twin may be any run to hold it against, with a name."""
-    names = names_of(twin) if twin_name is None else UNDISTURBED
+    names = names_of(run, twin) if twin_name is None else UNDISTURBED
     half = None if run.run.half_step is None else Recorded(run.run.half_step)
     beside = {twin_name or twin_called(names): twin, "run at half the step": half}
     verdicts = {"": run.run.verdict} | {name: one.run.verdict for name, one in beside.items() if one is not None}
@@ -342,7 +342,7 @@ def _loads(run: Recorded, twin: Recorded | None) -> Iterator[Load]:
             before = other.total_power()
             values["baseline_peak_mw"] = _highest(twin, other.times, before)
             values["baseline_energy_mwh"] = measures.energy(before, _hours(twin, other.times))
-            if not in_window_only(variable.group) and names_of(twin) == UNDISTURBED:
+            if not in_window_only(variable.group) and names_of(run, twin) == UNDISTURBED:
                 values |= _trip(run, variable.times, power, other.times, before)
         yield Load(**values)
 
@@ -459,7 +459,9 @@ def _messages(run: Recorded) -> Iterator[Messages]:
 def mismatch_of(variable: Variable) -> tuple[Times, Floats]:
     """A boundary link's mismatch, without the first step of a lagged one, which has no earlier value."""
     skip = 1 if variable.attributes.get("lagged") else 0
-    return variable.times[skip:], variable.values.real[skip:]
+    times, values = variable.times[skip:], variable.values.real[skip:]
+    known = np.isfinite(values)  # where a run ended early not both of its ends had solved
+    return times[known], values[known]
 
 
 def _mismatches(run: Recorded) -> Iterator[Mismatch]:

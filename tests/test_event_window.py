@@ -31,6 +31,7 @@ MULTIPLIER, BUS = 40, "15"
 DAY = {"kind": "opendss_feeder", "regulators": "automatic"}
 MINUTE, S, MS = 60 * 10**9, 10**9, 10**6
 OPENS, LASTS, STEP = 5 * MINUTE, 1000 * MS, 5 * MS
+FAULT = {"kind": "BusFault", "bus": 16, "time": "5 ms", "lasting": "50 ms"}
 UV2 = ELEMENTS.index("UV2") + 1
 
 
@@ -402,9 +403,16 @@ def refused(changes: dict[str, Any], **sections: Any) -> str:
         ({}, {"weather": None}, ["event_window.sources", "Add `weather`"]),
         ({}, {"coupling": {"mode": "iterated"}}, ["coupling.mode"]),
         ({"transmission": {"kind": "frequency_response", "inertia": 3}}, {}, ["event_window.transmission.inertia"]),
-        ({"disturbances": [{"kind": "BusFault", "bus": 99, "time": "5 ms"}]}, {}, ["disturbances[0].bus", "99"]),
+        ({"disturbances": [FAULT | {"bus": 99}]}, {}, ["disturbances[0].bus", "99"]),
+        ({"disturbances": [FAULT | {"lasting": None}]}, {}, ["disturbances[0].lasting", "Say how long"]),
+        ({"disturbances": [FAULT | {"time": "0 s"}]}, {}, ["disturbances[0].time", "5 ms after the opening"]),
+        ({"at": "17:00"}, {}, ["event_window.at", "Open it a step later"]),
         ({"disturbances": [{"kind": "BusFualt", "bus": 16, "time": "5 ms"}]}, {}, ["disturbances[0].kind"]),
-        ({"disturbances": [{"kind": "VoltageSag", "bus": 16, "time": "5 ms", "residual": 0.5}]}, {}, ["[0].bus", "15"]),
+        (
+            {"disturbances": [{"kind": "VoltageSag", "bus": 16, "time": "5 ms", "lasting": "5 ms", "residual": 0.5}]},
+            {},
+            ["[0].bus", "15"],
+        ),
     ],
 )
 def test_what_is_refused_with_its_place(changes: dict[str, Any], sections: dict[str, Any], words: list[str]) -> None:
@@ -475,7 +483,7 @@ def test_imposed_traces_sags_and_jumps(tmp_path: Path, zygote: WarmLauncher) -> 
     scenario = alone(
         {"kind": "VoltageTrace", "bus": "oak", "file": str(tmp_path / "v.csv"), "time": "100 ms"},
         {"kind": "FrequencyTrace", "bus": "oak", "file": str(tmp_path / "f.csv"), "time": "100 ms"},
-        {"kind": "VoltageSag", "bus": "oak", "residual": 0.9, "time": "0 ms", "lasting": "50 ms"},
+        {"kind": "VoltageSag", "bus": "oak", "residual": 0.9, "time": "5 ms", "lasting": "45 ms"},
         {"kind": "PhaseJump", "bus": "oak", "angle": 20, "time": "300 ms"},
         {"kind": "NodeTrip", "feeder": "oak", "nodes": ["48", "76"], "time": "400 ms"},
     )
@@ -488,7 +496,17 @@ def test_imposed_traces_sags_and_jumps(tmp_path: Path, zygote: WarmLauncher) -> 
     def at(ms: float) -> int:
         return int(np.searchsorted(times, ms * MS))
 
-    for ms, voltage in ((0, 0.9), (45, 0.9), (50, 1.0), (100, 1.0), (150, 0.9), (200, 0.8), (250, 0.9), (305, 1.0)):
+    for ms, voltage in (
+        (0, 1.0),
+        (5, 0.9),
+        (45, 0.9),
+        (50, 1.0),
+        (100, 1.0),
+        (150, 0.9),
+        (200, 0.8),
+        (250, 0.9),
+        (305, 1.0),
+    ):
         assert abs(head[at(ms)]) == pytest.approx(voltage, abs=1e-12), ms
     for ms, change in ((0, 0.0), (150, -0.1), (200, -0.2), (450, -0.2)):
         assert frequency[at(ms)] == pytest.approx(60.0 + change, abs=1e-12), ms

@@ -275,6 +275,18 @@ class TestThinning:
         assert kept_times[kept.argmin()] == 12_345 * MINUTE
         assert (kept_times[0], kept_times[-1]) == (times[0], times[-1])
 
+    def test_minutes_beside_milliseconds_keep_their_times(self) -> None:
+        """Sixty minutes, with 4,000 steps of 5 ms within one of them: each of the others is still told apart."""
+        window = 30 * MINUTE + np.arange(4000) * 5_000_000
+        times = np.union1d(np.arange(60) * MINUTE, window)
+        kept, values = thin(times, (times > 35 * MINUTE).astype(float))
+        assert kept.size <= POINTS
+        for minute in (34, 35, 36, 59):
+            assert minute * MINUTE in kept
+        assert values[kept == 36 * MINUTE] == 1.0
+        assert values[kept == 35 * MINUTE] == 0.0
+        assert ((kept >= window[0]) & (kept <= window[-1])).sum() > 200
+
     def test_bands_keep_theirs(self) -> None:
         times = np.arange(100_000) * MINUTE
         low, high = -np.ones(100_000), np.ones(100_000)

@@ -42,6 +42,7 @@ class Perturbation(Settings, ABC):
     needs_weather: ClassVar[bool] = False
     one_unit: ClassVar[bool] = False  #: every target shows the same unit, so it counts once
     window_only: ClassVar[bool] = False  #: acts at the steps of an event window, and must be over when it closes
+    may_stay: ClassVar[bool] = False  #: such a one may do without `lasting`; it is over when the window closes
     returns_in_window: ClassVar[bool] = True  #: whether it can end while an event window is open
 
     name: str = ""

@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 
 
 class Trace(Perturbation):
-    """Imposes what a file says on the head of the feeders at a bus; its last value holds on."""
+    """Imposes what a file says on the head of the feeders at a bus; its last value holds until the window closes."""
 
     window_only: ClassVar[bool] = True
     reach: ClassVar[tuple[float, float]]  #: the values that make sense

@@ -19,6 +19,7 @@ class PhaseJump(TimedPerturbation):
     """Turns the voltage's angle at the head of the feeders at a bus. The switching of a line makes jumps by itself."""
 
     window_only: ClassVar[bool] = True
+    may_stay: ClassVar[bool] = True
     combine: ClassVar[Literal["multiply", "add"]] = "add"
 
     bus: str = Field(coerce_numbers_to_str=True)

@@ -45,8 +45,9 @@ def bands(outcome: Outcome) -> Iterator[Chart]:
     if run is None:
         return
     first = outcome.batch.run(run)
-    names = names_of(None if first.baseline is None else Recorded(first.baseline))
-    for variable in _chosen(Recorded(first), int(outcome.good.sum())):
+    recorded = Recorded(first)
+    names = names_of(recorded, None if first.baseline is None else Recorded(first.baseline))
+    for variable in _chosen(recorded, int(outcome.good.sum())):
         ours = _series(outcome, variable, baseline=False)
         if np.isfinite(ours.values).any(axis=1).sum() < FEWEST:
             continue

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from runs.recorded import Floats, Times
 
@@ -17,7 +18,7 @@ def thin(times: Times, values: Floats) -> tuple[Times, Floats]:
     """At most POINTS of a series; of a longer one the first, last, and each stretch's lowest and highest."""
     if times.size <= POINTS:
         return times, values
-    edges = np.linspace(0, times.size, BUCKETS + 1).astype(int)
+    edges = _edges(times)
     kept = {0, times.size - 1}
     for first, last in pairwise(edges.tolist()):
         kept |= {first + int(values[first:last].argmin()), first + int(values[first:last].argmax())}
@@ -29,9 +30,19 @@ def thin_band(times: Times, low: Floats, middle: Floats, high: Floats) -> tuple[
     """A band with at most POINTS times; of a longer one each stretch's lowest low, median and highest high."""
     if times.size <= POINTS:
         return times, low, middle, high
-    edges = np.linspace(0, times.size, BUCKETS + 1).astype(int)[:-1]
+    edges = _edges(times)[:-1]
     medians = np.array([np.median(part) for part in np.split(middle, edges[1:])])
     return times[edges], np.minimum.reduceat(low, edges), medians, np.maximum.reduceat(high, edges)
+
+
+def _edges(times: Times) -> NDArray[np.intp]:
+    """Where stretches begin, and the end: of equal count; where steps differ half of them of equal time."""
+    steps = np.diff(times)
+    if np.all(steps == steps[0]):
+        return np.linspace(0, times.size, BUCKETS + 1).astype(np.intp)
+    counts = np.linspace(0, times.size, BUCKETS // 2 + 1).astype(np.intp)
+    spans = np.searchsorted(times, np.linspace(times[0], times[-1], BUCKETS // 2 + 1))
+    return np.unique(np.concatenate([counts, spans]))
 
 
 def coordinates(times: Times, start_ms: float) -> dict[str, Any]:
