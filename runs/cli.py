@@ -118,11 +118,16 @@ def _dask(scheduler: str | None, workers: int) -> Iterator[str | None]:
 
 def _finish(finished: Run, *, no_report: bool, as_json: bool, extra: dict[str, Any] | None = None) -> None:
     """Report on a run and exit by its verdict."""
+    from cosim.errors import CosimError
     from runs.report import write_report
     from runs.summary import print_summary, summarise
 
-    report = None if no_report else write_report(finished)
     summary = summarise(finished)
+    report, unwritten = None, None
+    try:
+        report = None if no_report else write_report(finished)
+    except CosimError as error:  # said after the run's own verdict
+        unwritten = error
     if as_json:
         shown = {"folder": str(finished.folder), "report": report and str(report), **summary.model_dump(mode="json")}
         _print_json(shown | (extra or {}))
@@ -131,6 +136,9 @@ def _finish(finished: Run, *, no_report: bool, as_json: bool, extra: dict[str, A
         _console().print(f"Results: {finished.folder}" + (f"   Report: {report}" if report else ""), highlight=False)
     if not finished.trustworthy:
         _complain(finished.cause or "the run cannot be trusted; see the failed checks above and in verdict.json")
+    if unwritten is not None:
+        raise unwritten
+    if not finished.trustworthy:
         raise typer.Exit(1)
 
 

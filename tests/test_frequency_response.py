@@ -271,6 +271,22 @@ def test_a_generator_trip_starts_with_the_swing_equation_and_ends_with_the_droop
     assert second["generation"][6] == 0
 
 
+def test_more_load_than_can_be_carried_fails_the_limit_before_the_run_ends() -> None:
+    """4,000 MW more than 6,254: no governor has that in reserve. The verdict sees it before the end."""
+    rig = Rig(load_damping=0.0, step="20 ms")
+    rig.solve()
+    more, deviations = rig.one("load_change", "16", 4000.0), [0.0]
+
+    def fall() -> None:
+        while len(deviations) < 5000:
+            deviations.append(float(rig.solve(load_change=more)["frequency_deviation"]))
+
+    with pytest.raises(SolverError, match=r"fallen to \d\d\.\d Hz: .* Trip or add less, or shed load"):
+        fall()
+    assert rig.ports["frequency_deviation", "out"].limit == 10.0
+    assert -51.0 < min(deviations) < -10.0
+
+
 def test_a_feeder_that_sheds_load_raises_the_frequency_and_its_voltage() -> None:
     rig = Rig(feeder_buses=["15"], load_damping=0.0)
     first = rig.solve()
