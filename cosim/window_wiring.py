@@ -94,13 +94,14 @@ def check_disturbance(scenario: Scenario, item: Perturbation, *, in_window: bool
         if item.window_only:
             _check_on_steps(item, 0, scenario.horizon.step, "the run's step", "horizon.step")
         return
-    _check_on_steps(item, window.opening(scenario.horizon.start), window.step, "the window's step", "event_window.step")
-    close = window.opening(scenario.horizon.start) + window.duration
+    opens = window.opening(scenario.horizon.start)
+    close = opens + window.duration
+    _check_on_steps(item, opens, window.step, "the window's step", "event_window.step")
     onset, changes = getattr(item, "time", None), item.changes() or ()
     if onset is not None and onset >= close:
         problem = f"sets in when the window has closed, {format_duration(window.duration)} after its opening."
         raise ConfigError("time", problem, "Choose an earlier time or a longer window.")
-    if onset is not None and onset <= window.opening(scenario.horizon.start):
+    if onset is not None and onset <= opens:
         problem = "sets in at the opening, before anything was seen undisturbed."
         raise ConfigError("time", problem, f"Let it set in {format_duration(window.step)} after the opening or later.")
     if item.window_only and not item.may_stay and getattr(item, "lasting", close) is None:

@@ -30,7 +30,7 @@ def describe(progress: Progress) -> str:
     if progress.starting:
         return "starting engines"
     speed = progress.time / 1e9 / progress.wall if progress.wall > 0.5 else 0.0
-    share = min(progress.slowest_share, 1.0)  # what was computed before the first step is not in the wall time
+    share = min(progress.slowest_share, 1.0)  # the first step was seen up to one look after it began
     return f"{speed:,.0f} x real time, slowest: {progress.slowest} ({share:.0%})"
 
 

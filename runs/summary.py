@@ -21,7 +21,7 @@ from cosim.window_wiring import window_name
 from runs import measures
 from runs.measures import Flags
 from runs.recorded import NODE_VOLTAGE, PERTURBATIONS, Floats, Recorded, Times, Variable
-from runs.window_results import DYNAMICS, WindowSummary, der_are_held, summarise_window, window_rows
+from runs.window_results import DYNAMICS, WindowSummary, differ_by_der, summarise_window, window_rows
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -215,8 +215,7 @@ def summarise(run: Run) -> Summary:
 
 def names_of(run: Recorded, twin: Recorded | None) -> tuple[str, str]:
     """What a twin and its run are called: that of an event window in which DER respond has them held."""
-    held = twin is not None and der_are_held(twin) and not der_are_held(run)
-    return DER_HELD if held else UNDISTURBED
+    return DER_HELD if differ_by_der(run, twin) else UNDISTURBED
 
 
 def twin_called(names: tuple[str, str]) -> str:

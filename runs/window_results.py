@@ -178,6 +178,11 @@ def opened(run: Recorded) -> Opened | None:
     return Opened(times.at, times.at + times.duration, times.step, feeders)
 
 
+def differ_by_der(run: Recorded, twin: Recorded | None) -> bool:
+    """Whether DER respond in a run and are held in its twin."""
+    return twin is not None and der_are_held(twin) and not der_are_held(run)
+
+
 def der_are_held(run: Recorded) -> bool:
     """Whether the DER of a run's event window do not respond."""
     window = run.run.manifest["scenario"].get("event_window") or {}
@@ -190,7 +195,7 @@ def summarise_window(run: Recorded, twin: Recorded | None = None, half: Recorded
     if window is None:
         return None
     feeders = tuple(_feeders(run, window))
-    held = twin is not None and der_are_held(twin) and not der_are_held(run)
+    held = differ_by_der(run, twin)
     mean, energies = (
         run.get(WINDOW, "mean_mismatch"),
         [run.get(WINDOW, f"{side}_energy") for side in ("feeder", "grid")],
