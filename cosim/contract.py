@@ -91,6 +91,13 @@ class Federate(ABC):
     def ports(self) -> Sequence[Port]:
         """The quantities taken in and given out, known before `start`."""
 
+    def left_out(self) -> Sequence[str]:
+        """What its files or settings hold and it does not use, a sentence each; `cosim validate` and the report say it.
+
+        Only what leaves its answer right. What would change the answer is a ConfigError of `__init__`.
+        """
+        return ()
+
     def window_settings(self) -> Mapping[str, Any]:
         """What a federate that stands for this one in an event window may take into settings of the same names."""
         return {}

@@ -132,6 +132,18 @@ class IterationGroup(Settings):
         return self.first_slot + round_number * len(self.members) + self.members.index(member)
 
 
+class LeftOut(Settings):
+    """Something that a scenario or its files hold and nobody uses; not an error, but never unsaid."""
+
+    federate: str | None = None
+    """Whose file or setting it is; none: something that the scenario offers."""
+    what: str
+    """In one sentence."""
+
+    def __str__(self) -> str:
+        return self.what if self.federate is None else f"{self.federate}: {self.what}"
+
+
 class Federation(Settings):
     """All that the engine needs, as plain data: it is handed to the processes as JSON."""
 
@@ -146,6 +158,7 @@ class Federation(Settings):
     exclude: tuple[str, ...] = ()
     chunk: Duration
     limits: Limits
+    left_out: tuple[LeftOut, ...] = ()
 
     def context(self, name: str) -> Context:
         """What the federate `name` may know of the run."""

@@ -7,7 +7,7 @@ units and shapes that do not fit, inputs without a source, cycles that nobody it
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from fnmatch import fnmatch
 from graphlib import CycleError, TopologicalSorter
@@ -24,6 +24,7 @@ from cosim.federation import (
     FederateSpec,
     Federation,
     IterationGroup,
+    LeftOut,
     LinkSpec,
     PortReference,
 )
@@ -119,7 +120,15 @@ def wire(scenario: Scenario, built: dict[str, Part] | None = None) -> Federation
         exclude=scenario.outputs.exclude,
         chunk=f"{scenario.outputs.chunk} ns",  # type: ignore[arg-type]
         limits=scenario.limits.model_dump(mode="json"),  # type: ignore[arg-type]
+        left_out=tuple(_left_out(parts)),
     )
+
+
+def _left_out(parts: Mapping[str, Part]) -> Iterator[LeftOut]:
+    """What the files and settings of the federates hold and nobody uses."""
+    for part in parts.values():
+        for sentence in part.left_out:
+            yield LeftOut(federate=part.name, what=sentence)
 
 
 def _step(scenario: Scenario, name: str) -> Any:
@@ -194,7 +203,8 @@ def _build(scenario: Scenario, faults: list[Fault], built: dict[str, Part] | Non
         try:
             config = found.Config.model_validate(settings, context={"folder": scenario.folder})
             federate = found(config, context)
-            parts[name] = Part(name, location, kind, config, federate, tuple(federate.ports()))
+            ports, left_out = tuple(federate.ports()), tuple(federate.left_out())
+            parts[name] = Part(name, location, kind, config, federate, ports, left_out)
             if built is not None:
                 if len(built) >= MOST_BUILT:
                     built.clear()

@@ -21,6 +21,7 @@ class Part:
     config: Settings
     federate: Federate
     ports: Sequence[Port]
+    left_out: Sequence[str] = ()
 
     def port(self, name: str, direction: str) -> Port | None:
         """The port of that name and direction, if there is one."""

@@ -148,10 +148,14 @@ def validate(scenario: ScenarioFile, as_json: Json = False) -> None:
     import cosim
 
     federation = cosim.wire(cosim.load(scenario))
+    left_out = [str(entry) for entry in federation.left_out]
     if as_json:
-        _print_json({"valid": True, "scenario": federation.scenario, "federates": len(federation.federates)})
-    else:
-        print(f"{scenario}: good ({len(federation.federates)} federates, {len(federation.links)} links)")
+        shown = {"valid": True, "scenario": federation.scenario, "federates": len(federation.federates)}
+        _print_json(shown | {"left_out": left_out})
+        return
+    print(f"{scenario}: good ({len(federation.federates)} federates, {len(federation.links)} links)")
+    for line in left_out:
+        print(f"  not used: {line}")
 
 
 @app.command()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cosim.contract import Time
+from cosim.federation import LeftOut
 from cosim.settings import Settings
 from cosim.simulation import Run
 from cosim.units import format_duration
@@ -201,6 +202,8 @@ class Summary(Settings):
     perturbations: tuple[Perturbation, ...]
     calibrated: tuple[str, ...] = ()
     """The calibrated parameters that it uses: fitted to what, with which error, from which data."""
+    left_out: tuple[str, ...] = ()
+    """What the scenario and its files hold and nobody uses."""
     window: WindowSummary | None = None
     """The event window, if there is one."""
     speed: Speed
@@ -252,6 +255,7 @@ def summarise_recorded(run: Recorded, twin: Recorded | None, twin_name: str | No
         calibrated=tuple(
             f"{entry['federate']}: {entry['headline']}" for entry in run.run.manifest.get("calibrated", ())
         ),
+        left_out=tuple(str(LeftOut.model_validate(entry)) for entry in run.federation.get("left_out", ())),
         window=summarise_window(run, twin, half),
         speed=_speed(run),
     )
@@ -712,6 +716,8 @@ def remark_rows(summary: Summary) -> Iterator[tuple[str, str]]:
         yield "Boundary", f"mismatch at most {size} ({worst.link})"
     for line in _at_most(list(summary.calibrated), "calibrated inputs"):
         yield "Calibrated", line
+    for line in _at_most(list(summary.left_out), "things that nobody uses"):
+        yield "Not used", line
     speed = summary.speed
     text = f"{speed.simulated_s / 3600:,.4g} h in {speed.wall_s:,.3g} s after {speed.startup_s:,.3g} s of start-up"
     if speed.ratio is not None:
