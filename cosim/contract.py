@@ -36,6 +36,14 @@ class Port:
     #: tuples in its shape; such an input may stay unlinked
     is_complex: bool = False
     limit: float | None = None  #: an output that must stay within ±limit for the run to be trusted
+    range: tuple[float, float] | None = None  #: what an output (of a complex one the magnitude) can physically be;
+    #: an end may be infinite; a value beyond it fails the verdict
+    expected: tuple[float, float] | None = None  #: likewise, what an engineer expects; what lies beyond it is named in
+    #: the verdict's list of physics to look at, and leaves the run trusted, as it can be what a study is about
+    absent: float | None = (
+        None  #: an output's value where there is nothing to hold against these, as 0 pu at a dead bus
+    )
+    remedy: str = ""  #: what to look at or to set where an output is beyond one of these, in a sentence
 
     @property
     def shape(self) -> tuple[int, ...]:

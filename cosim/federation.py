@@ -156,6 +156,8 @@ class Federation(Settings):
     links: tuple[LinkSpec, ...]
     groups: tuple[IterationGroup, ...] = ()
     exclude: tuple[str, ...] = ()
+    unlooked: tuple[str, ...] = ()
+    """Outputs, as `federate.port`, of which something is expected that nobody can look at: they are not recorded."""
     chunk: Duration
     limits: Limits
     left_out: tuple[LeftOut, ...] = ()

@@ -1,59 +1,45 @@
 """The verdict: whether a run can be trusted, from what was recorded and how it ended.
 
 A run is good only if every check passes. A check that cannot be made because something is missing fails.
+What an engineer would not expect, but can be what a study is about (a tripped unit must be picked up by someone), is
+no check: it is listed beside them as physics to look at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cosim.contract import Time
+from cosim.check import Check, Store, within
 from cosim.engine.supervisor import Outcome
 from cosim.errors import ResultsError
 from cosim.federation import Federation
+from cosim.port_statements import check_values, expectations
 from cosim.results import COUPLING, RESULTS
 from cosim.settings import Settings
-from cosim.stored_arrays import StoredArray, arrays, groups
+from cosim.stored_arrays import arrays, groups
 from cosim.units import format_duration
 
 #: Input of a boundary -> the setting that says which mismatch is acceptable there.
 BOUNDARY_TOLERANCES = {"feeder_load": "coupling.power_tolerance", "head_voltage": "coupling.voltage_tolerance"}
 _TOLERATE = "Raise {} if that much is acceptable, or shorten horizon.step."
 
-Store = Mapping[str, Mapping[str, StoredArray]]  #: group -> array's name -> array
-
-
-class Check(Settings):
-    """One thing that was checked."""
-
-    name: str
-    passed: bool
-    detail: str
-    """What was found, with the figure and the limit."""
-    federate: str | None = None
-    time: Time | None = None
-    """Simulated time [ns] of the worst value."""
-    remedy: str | None = None
-    """What to do next where it failed, in a sentence."""
-
-    @property
-    def text(self) -> str:
-        """All of it in words."""
-        return f"{self.name}: {self.detail}" + (f". {self.remedy}" if self.remedy else "")
-
 
 class Verdict(Settings):
-    """All checks of a run, and the fault that ended it, if one did."""
+    """All checks of a run, the fault that ended it, if one did, and what in its physics to look at."""
 
     trustworthy: bool
     fault: str | None = None
     """Who failed, at what simulated time, why, and what to do next."""
     checks: tuple[Check, ...]
+    to_look_at: tuple[Check, ...] = ()
+    """Physical expectations that did not hold, or were not looked at: the run can be trusted all the same."""
+    expectations: int = 0
+    """How many there were."""
 
     @property
     def failed(self) -> list[Check]:
@@ -63,9 +49,24 @@ class Verdict(Settings):
 
 def judge(federation: Federation, folder: Path, outcome: Outcome) -> Verdict:
     """Judge the run in `folder`."""
-    checks = [_no_fault(outcome), *_reached(federation, outcome), *_stored(federation, folder, outcome)]
-    fault = None if outcome.fault is None else str(outcome.fault)
-    return Verdict(trustworthy=all(check.passed for check in checks), fault=fault, checks=tuple(checks))
+    checks = [_no_fault(outcome), *_reached(federation, outcome)]
+    expected: list[Check] = []
+    try:
+        store = _store(folder)
+        checks += _of_stored(federation, store, outcome)
+        expected += [
+            *_unlooked(federation),
+            *(c for spec in federation.federates for c in expectations(store, spec.name)),
+        ]
+    except ResultsError as error:
+        checks.append(Check(name="recorded", passed=False, detail=str(error)))
+    return Verdict(
+        trustworthy=all(check.passed for check in checks),
+        fault=None if outcome.fault is None else str(outcome.fault),
+        checks=tuple(checks),
+        to_look_at=tuple(check for check in expected if not check.passed),
+        expectations=len(expected),
+    )
 
 
 def _no_fault(outcome: Outcome) -> Check:
@@ -87,24 +88,30 @@ def _reached(federation: Federation, outcome: Outcome) -> Iterator[Check]:
         yield Check(name="stop time", passed=False, detail=f"'{name}' never started", federate=name)
 
 
-def _stored(federation: Federation, folder: Path, outcome: Outcome) -> Iterator[Check]:
-    """Checks on what was recorded: all of it there, finite, balanced, and the boundary in agreement."""
+def _store(folder: Path) -> Store:
+    """All that was recorded. Raises ResultsError."""
     path = folder / RESULTS
     if not path.is_dir():
-        yield Check(name="recorded", passed=False, detail=f"the results cannot be opened: there is no {path}")
-        return
-    try:
-        store = {name: arrays(path / name) for name in groups(path)}
-        yield from _of_stored(federation, store, outcome)
-    except ResultsError as error:
-        yield Check(name="recorded", passed=False, detail=str(error))
+        raise ResultsError(f"the results cannot be opened: there is no {path}")
+    return {name: arrays(path / name) for name in groups(path)}
+
+
+def _unlooked(federation: Federation) -> Iterator[Check]:
+    """Expectations that nobody can look at, as their outputs were left out."""
+    for output in federation.unlooked:
+        federate, _, port = output.partition(".")
+        detail = "was not held against what is expected of it: `outputs.exclude` leaves it out"
+        yield Check(name=f"{port.replace('_', ' ')} of {federate}", passed=False, detail=detail, federate=federate)
 
 
 def _of_stored(federation: Federation, store: Store, outcome: Outcome) -> Iterator[Check]:
-    """The checks of `_stored`. Raises ResultsError."""
+    """What was recorded: all of it there, finite, inside its limits, and the boundary in agreement.
+
+    Raises ResultsError.
+    """
     for spec in federation.federates:
         yield from _recorded(store, spec.name, outcome.steps.get(spec.name, 0))
-        yield from _limits(store, spec.name)
+        yield from check_values(store, spec.name)
     yield from _links(federation, store)
     yield from _mismatch(federation, store)
 
@@ -130,20 +137,6 @@ def _recorded(store: Store, name: str, steps: int) -> Iterator[Check]:
     yield Check(name="recorded", passed=not problems, detail=detail, federate=name)
 
 
-def _limits(store: Store, name: str) -> Iterator[Check]:
-    """Outputs that declare a limit, such as an energy balance, stay within it."""
-    if name not in store:
-        return
-    for key, array in store[name].items():
-        limit = array.attributes.get("limit")
-        if limit is None:
-            continue
-        values = np.abs(array[...]).reshape(array.shape[0], -1).max(axis=1)
-        yield _within(
-            f"{key.replace('_', ' ')} of {name}", values, store[name]["time"], limit, array.attributes["units"], name
-        )
-
-
 def _mismatch(federation: Federation, store: Store) -> Iterator[Check]:
     """Every boundary link stays within its tolerance; a lagged one has no earlier value at its first step."""
     for link in federation.links:
@@ -159,7 +152,7 @@ def _mismatch(federation: Federation, store: Store) -> Iterator[Check]:
             yield Check(name=title, passed=True, detail="the only step of a lagged link has no earlier value")
             continue
         skip = 1 if link.lagged else 0
-        yield _within(
+        yield within(
             title,
             array[...][both][skip:],
             times[both][skip:],
@@ -173,25 +166,6 @@ def _mismatch(federation: Federation, store: Store) -> Iterator[Check]:
 def _common_times(store: Store, *names: str) -> Any:
     """The times [ns] at which all of the federates solved."""
     return reduce(np.intersect1d, (store[name]["time"][...] for name in names))
-
-
-def _within(
-    name: str, values: Any, times: Any, limit: float, unit: str, federate: str, remedy: str | None = None
-) -> Check:
-    if not len(values):
-        return Check(name=name, passed=False, detail="nothing was recorded", federate=federate)
-    worst = int(np.argmax(values))
-    time = int(times[worst])
-    detail = f"at most {values[worst]:.3g} {unit} (limit {limit:g} {unit}), at {format_duration(time)}"
-    beyond = bool(values[worst] > limit)  # not so of NaN, which no limit admits
-    return Check(
-        name=name,
-        passed=bool(values[worst] <= limit),
-        detail=detail,
-        federate=federate,
-        time=time,
-        remedy=remedy if beyond else None,
-    )
 
 
 def _links(federation: Federation, store: Store) -> Iterator[Check]:

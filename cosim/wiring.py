@@ -118,6 +118,7 @@ def wire(scenario: Scenario, built: dict[str, Part] | None = None) -> Federation
         links=tuple(links),
         groups=tuple(groups),
         exclude=scenario.outputs.exclude,
+        unlooked=tuple(_unlooked(scenario, parts)),
         chunk=f"{scenario.outputs.chunk} ns",  # type: ignore[arg-type]
         limits=scenario.limits.model_dump(mode="json"),  # type: ignore[arg-type]
         left_out=tuple(_left_out(parts)),
@@ -233,6 +234,8 @@ def _check_ports(scenario: Scenario, part: Part, faults: list[Fault]) -> None:
             problem = "is there twice"
         elif port.unit not in UNITS:
             problem = f"has the unknown unit '{port.unit}'; units are: {', '.join(UNITS)}"
+        elif any(low > high for low, high in (port.range or (0, 0), port.expected or (0, 0))):
+            problem = "has a range whose lower end is above its upper"
         elif port.name == "time" or "time" in port.coordinates or port.name in port.coordinates:
             problem = "must not be called time, nor like a dimension: results keep these names for coordinates"
         for dimension, names in port.coordinates.items():
@@ -555,6 +558,7 @@ def _check_exclude(
     """A pattern of outputs not to record must name some, and none that the verdict needs."""
     outputs = [f"{part.name}.{port.name}" for part in parts.values() for port in part.ports if port.direction == "out"]
     boundary = {f"{link.source.federate}.{link.source.port}" for link in links if link.tolerance is not None}
+    held = {f"{part.name}.{port.name}" for part in parts.values() for port in part.ports if _decides(port)}
     for position, pattern in enumerate(scenario.outputs.exclude):
         place = scenario.place(("outputs", "exclude", position))
         found = [output for output in outputs if fnmatch(output, pattern)]
@@ -563,8 +567,25 @@ def _check_exclude(
         if needed:
             problem = f"leaves out {', '.join(needed)}, from which the boundary mismatch is computed."
             faults.append(Fault(place, problem, "Name outputs within the federates only."))
+        elif held & set(found):
+            problem = f"leaves out {', '.join(sorted(held & set(found)))}, from which the verdict is made."
+            faults.append(Fault(place, problem, "Name outputs without a limit or a physical range only."))
         elif not found and not of_twin:
             faults.append(Fault(place, f"{unknown('output', pattern, outputs)}."))
+
+
+def _decides(port: Port) -> bool:
+    """Whether the verdict depends on the values of an output."""
+    return port.direction == "out" and (port.limit is not None or port.range is not None)
+
+
+def _unlooked(scenario: Scenario, parts: Mapping[str, Part]) -> Iterable[str]:
+    """Outputs of which something is expected and that are not recorded."""
+    for part in parts.values():
+        for port in part.ports:
+            output = f"{part.name}.{port.name}"
+            if port.expected is not None and any(fnmatch(output, pattern) for pattern in scenario.outputs.exclude):
+                yield output
 
 
 def _first_times(part: Part) -> tuple[Time | None, ...]:

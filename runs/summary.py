@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cosim.check import Check
 from cosim.contract import Time
 from cosim.federation import LeftOut
 from cosim.settings import Settings
 from cosim.simulation import Run
 from cosim.units import format_duration
-from cosim.verdict import Check, Verdict
+from cosim.verdict import Verdict
 from cosim.window_wiring import window_name
 from runs import measures
 from runs.measures import Flags
@@ -190,6 +191,10 @@ class Summary(Settings):
     fault: str | None
     failed_checks: tuple[Check, ...]
     """Of the run, then of its twin, then of the run at half the step."""
+    to_look_at: tuple[Check, ...] = ()
+    """Physics of the run to look at: beyond what an engineer expects, which does not make it untrustworthy."""
+    baseline_to_look_at: tuple[Check, ...] = ()
+    """Likewise of the twin."""
     has_baseline: bool
     names: tuple[str, str] = UNDISTURBED
     """What the twin and the run are called."""
@@ -243,6 +248,8 @@ def summarise_recorded(run: Recorded, twin: Recorded | None, twin_name: str | No
         verdict=_verdict(verdicts),
         fault=next((verdict.fault for verdict in verdicts.values() if verdict.fault), None),
         failed_checks=tuple(check for verdict in verdicts.values() for check in verdict.failed),
+        to_look_at=run.run.verdict.to_look_at,
+        baseline_to_look_at=() if twin is None else twin.run.verdict.to_look_at,
         has_baseline=twin is not None,
         names=names,
         loads=tuple(_loads(run, twin)),
@@ -607,6 +614,14 @@ def print_summary(summary: Summary, console: Console) -> None:
         failed.add_row("  ✘", Text(line))
     if failed.row_count:
         console.print(failed)
+    seen = list(look_at_lines(summary))
+    if seen:
+        looked = Table.grid(padding=(0, 1))
+        looked.add_column(style="yellow", no_wrap=True)
+        looked.add_column(style="yellow", overflow="fold")
+        for line in _at_most(seen, "in verdict.json and the report"):
+            looked.add_row("Look at", Text(line))
+        console.print(looked)
     for line in _at_most([f"{p.kind} '{p.name}': {p.text}" for p in summary.perturbations], "perturbations"):
         console.print(Text(line, "yellow"), no_wrap=True, overflow="ellipsis")
     table = Table(box=None, pad_edge=False, header_style="dim", show_header=summary.has_baseline)
@@ -626,6 +641,17 @@ def print_summary(summary: Summary, console: Console) -> None:
         console.print(told)
     for name, text in remark_rows(summary):
         console.print(Text.assemble((f"{name}  ", "dim"), text), no_wrap=True, overflow="ellipsis")
+
+
+def look_at_lines(summary: Summary) -> Iterator[str]:
+    """Physics to look at, in words: of the run, and what only its twin has."""
+    ours, theirs = ({check.name for check in found} for found in (summary.to_look_at, summary.baseline_to_look_at))
+    twin = twin_called(summary.names)
+    for check in summary.to_look_at:
+        yield check.text + (f" (the {twin} too)" if check.name in theirs else "")
+    for check in summary.baseline_to_look_at:
+        if check.name not in ours:
+            yield f"{check.text} (the {twin} only)"
 
 
 def _at_most(lines: list[str], noun: str) -> list[str]:

@@ -117,6 +117,7 @@ def make(plan: Plan, folder: Path, outcomes: Mapping[str, str], *, stored: bool 
         if outcome in ("good", "untrusted"):
             row["figures"] = {"peak": peak_of(variant.parameters), "voltage": 0.95 + 0.001 * variant.number}
             row["simulated_s"] = 86400.0
+            row["to_look_at"] = 2 if variant.number == 4 else 0
             if stored:
                 series(variant).write(where, series(variant, 1.0))
         else:
@@ -195,6 +196,11 @@ def test_only_good_runs_count(page: Page) -> None:
     assert {run for trace in crosses for run in trace["text"]} == {"0003"}
     counted = {run for trace in shown if trace not in crosses for run in trace["text"]}
     assert len(counted) == 21
+
+
+def test_runs_with_physics_to_look_at_are_counted(page: Page, mixed: Path) -> None:
+    assert "In 1 of 36 runs there is physics to look at" in page.text
+    assert cosim.open_batch(mixed).table.set_index("run")["to_look_at"]["0004"] == 2
 
 
 def test_what_matters_most_is_found_and_told(page: Page) -> None:

@@ -202,7 +202,8 @@ def test_ports_are_well_formed(kind: str) -> None:
         assert port.direction in ("in", "out")
         assert port.title.strip(), port
         assert port.direction == "in" or port.initial is None, port
-        assert port.direction == "out" or port.limit is None, port
+        assert port.direction == "out" or (port.limit, port.range, port.expected) == (None, None, None), port
+        assert all(low <= high for low, high in (port.range or (0, 0), port.expected or (0, 0))), port
         for labels in port.coordinates.values():
             assert len(set(labels)) == len(labels), port
             assert all(isinstance(label, str) and label for label in labels), port

@@ -13,6 +13,7 @@ import zarr
 
 import cosim
 from cosim.engine.supervisor import Outcome
+from cosim.errors import ScenarioError
 from cosim.federation import Federation
 from cosim.results import digest
 from cosim.scenario import from_mapping
@@ -75,6 +76,43 @@ def test_a_limit_exceeded_is_named(good: tuple) -> None:
     assert failed.detail == "at most 0.5 MW (limit 0.1 MW), at 4 min"
 
 
+def test_a_value_beyond_its_physical_range_is_named(good: tuple) -> None:
+    federation, folder, outcome, store = good
+    store["scale"]["stored"][5] = 0.0 - 1e-12  # a solver's rounding
+    assert judge(federation, folder, outcome).trustworthy
+    store["scale"]["stored"][6:8] = -0.01
+    failed = only_failed(judge(federation, folder, outcome))
+    assert (failed.name, failed.federate, failed.time) == ("stored of scale", "scale", 6 * MINUTE)
+    assert failed.detail == "-0.01 MWh at 6 min (possible: 0 to 10 MWh), outside in 2 of 20 steps"
+
+
+def test_what_is_not_expected_is_said_and_leaves_the_run_trusted(good: tuple) -> None:
+    federation, folder, outcome, store = good
+    assert (judge(federation, folder, outcome).to_look_at, judge(federation, folder, outcome).expectations) == ((), 1)
+    store["scale"]["head"][3, 1] = -0.87j  # the bus is dead (0 pu) at all other times, which is no low voltage
+    verdict = judge(federation, folder, outcome)
+    (found,) = verdict.to_look_at
+    assert verdict.trustworthy
+    assert not found.passed
+    assert found.text == (
+        "head of scale: 0.87 pu at bus 2 at 3 min (expected: 0.9 to 1.1 pu), outside in 1 of 20 steps. "
+        "Look at the tap changers."
+    )
+
+
+def test_an_expectation_that_nobody_looked_at_is_said(good: tuple) -> None:
+    _, folder, outcome, _ = good
+    federation = wire(from_mapping({**SCENARIO, "outputs": {"exclude": ["scale.head"]}}, MODELS))
+    assert federation.unlooked == ("scale.head",)
+    assert "`outputs.exclude` leaves it out" in judge(federation, folder, outcome).to_look_at[0].detail
+
+
+@pytest.mark.parametrize("output", ["scale.error", "scale.stor*"])
+def test_what_the_verdict_is_made_from_cannot_be_left_out(output: str) -> None:
+    with pytest.raises(ScenarioError, match="from which the verdict is made"):
+        wire(from_mapping({**SCENARIO, "outputs": {"exclude": [output]}}, MODELS))
+
+
 def test_a_mismatch_is_named(good: tuple) -> None:
     federation, folder, outcome, store = good
     store["coupling"][LINK][9] = 0.25
@@ -97,7 +135,7 @@ def test_a_mismatch_that_was_not_recorded_is_named(good: tuple) -> None:
 
 def test_missing_steps_are_named(good: tuple) -> None:
     federation, folder, outcome, store = good
-    for _, array in store["scale"].arrays():
+    for array in (array for _, array in store["scale"].arrays() if array.shape[0] == 20):
         array.resize((18, *array.shape[1:]))
     failed = only_failed(judge(federation, folder, outcome))
     assert (failed.name, failed.federate, failed.detail) == ("recorded", "scale", "18 of 20 steps are stored")

@@ -13,11 +13,13 @@ import pytest
 from rich.console import Console
 from written_runs import MINUTE, Written, constant, out
 
+import cosim
+from cosim.check import Check
 from cosim.simulation import Progress
-from cosim.verdict import Check
 from runs import measures
 from runs.progress import describe
 from runs.recorded import Recorded
+from runs.report import write_report
 from runs.summary import Summary, clock, energy_text, power_text, print_summary, seconds, summarise
 
 PHASES = ("A", "B", "C")
@@ -230,6 +232,26 @@ class TestScreen:
         text = shown(summarise(bad.write(tmp_path / "r")), width=80)
         assert max(len(line) for line in text.splitlines()) <= 80
         assert f"✘ {check.name}: {check.detail}. {check.remedy}" in " ".join(text.split())
+
+    def test_physics_to_look_at_is_said_of_the_run_and_of_what_only_its_twin_has(self, tmp_path: Path) -> None:
+        def look(name: str) -> Check:
+            return Check(name=name, passed=False, detail="7 MW at 3 min")
+
+        run, twin = tripped()
+        run.to_look_at, twin.to_look_at = [look("slack"), look("ramp")], [look("ramp"), look("losses")]
+        summary = summarise(run.write(tmp_path / "r", twin))
+        assert summary.trustworthy
+        text = " ".join(shown(summary).split())
+        for line in (
+            "slack: 7 MW at 3 min",
+            "ramp: 7 MW at 3 min (the undisturbed twin too)",
+            "losses: 7 MW at 3 min (the undisturbed twin only)",
+        ):
+            assert f"Look at {line}" in text
+        assert [check["name"] for check in summary.model_dump(mode="json")["to_look_at"]] == ["slack", "ramp"]
+        page = write_report(cosim.open(tmp_path / "r")).read_text()
+        assert "This run: physics to look at" in page
+        assert "The undisturbed twin: physics to look at" in page
 
     def test_markup_in_names_is_shown_as_it_is(self, tmp_path: Path) -> None:
         trip = TRIP | {"name": "[red]x[/red]"}

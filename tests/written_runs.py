@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from cosim.check import Check
 from cosim.contract import Port
 from cosim.engine.journal import Column, JournalWriter
 from cosim.engine.recorder import Recorder
@@ -19,7 +20,7 @@ from cosim.manifest import write_manifest
 from cosim.results import BASELINE, VERDICT
 from cosim.scenario import from_mapping
 from cosim.simulation import Run
-from cosim.verdict import Check, Verdict
+from cosim.verdict import Verdict
 
 MINUTE = 60 * 10**9
 START = datetime(2014, 1, 16)
@@ -42,6 +43,7 @@ class Written:
     scenario: Mapping[str, Any] = field(default_factory=dict)
     fault: str | None = None
     checks: Sequence[Check] = (Check(name="no fault", passed=True, detail="no federate failed"),)
+    to_look_at: Sequence[Check] = ()
 
     def write(self, folder: Path, baseline: Written | None = None) -> Run:
         """Write it to `folder`, beside its undisturbed twin."""
@@ -59,7 +61,9 @@ class Written:
         scenario = from_mapping({"name": "written", "horizon": horizon, **self.scenario})
         write_manifest(scenario, federation, folder, outcome)
         good = self.fault is None and all(check.passed for check in self.checks)
-        verdict = Verdict(trustworthy=good, fault=self.fault, checks=tuple(self.checks))
+        verdict = Verdict(
+            trustworthy=good, fault=self.fault, checks=tuple(self.checks), to_look_at=tuple(self.to_look_at)
+        )
         (folder / VERDICT).write_text(verdict.model_dump_json())
         if baseline is not None:
             baseline.write(folder / BASELINE)

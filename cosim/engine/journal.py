@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cosim.contract import Port, Time
+from cosim.port_statements import attributes_of
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,12 @@ class Column:
     title: str
     coordinates: Mapping[str, Sequence[str]]
     is_complex: bool
-    limit: float | None = None
+    stated: Mapping[str, Any] = field(default_factory=dict)  #: what the port states of its values
     link: str | None = None  #: the link whose used value this is; None for an output
 
     @classmethod
     def of_port(cls, port: Port) -> Column:
-        return cls(port.name, port.unit, port.title, port.coordinates, port.is_complex, port.limit)
+        return cls(port.name, port.unit, port.title, port.coordinates, port.is_complex, attributes_of(port))
 
     @property
     def shape(self) -> tuple[int, ...]:

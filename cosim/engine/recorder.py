@@ -122,9 +122,7 @@ class Recorder:
         arrays = {"time": ArrayWriter(target / "time", np.dtype(np.int64), (), group.chunk, self._attributes_of_time())}
         labels: dict[str, tuple[str, ...]] = {}
         for column in group.columns:
-            attributes: dict[str, Any] = {"units": column.unit, "long_name": column.title}
-            if column.limit is not None:
-                attributes["limit"] = column.limit
+            attributes: dict[str, Any] = {"units": column.unit, "long_name": column.title, **column.stated}
             own = _dimensions(column, labels)
             attributes[DIMENSIONS] = ["time", *own]
             arrays[column.name] = ArrayWriter(target / column.name, column.dtype, column.shape, group.chunk, attributes)

@@ -36,7 +36,7 @@ class PriceBattery(Federate):
         return [
             Port("price", "$/MWh", "in", "price of energy at the battery's bus", initial=10.0),
             Port("power", "MVA", "out", "power taken from the grid", is_complex=True),
-            Port("stored", "1", "out", "stored energy as a share of the capacity"),
+            Port("stored", "1", "out", "stored energy as a share of the capacity", range=(0.0, 1.0)),
         ]
 
     def solve(self, time: Time, inputs: Exchange) -> Exchange:

@@ -70,6 +70,7 @@ class Work:
         """The row of a run that has a verdict."""
         known: dict[str, Any] = {"verdict": "good" if made.trustworthy else "bad"}
         runs = [entry for entry in (made, made.baseline) if entry is not None]
+        known["to_look_at"] = len({check.name for entry in runs for check in entry.verdict.to_look_at})
         timings = [entry.manifest["timings"] for entry in runs]
         known["startup_s"] = max(entry["startup_s"] for entry in timings)
         known["peak_memory_mb"] = sum(entry["peak_memory_MB"] for entry in timings)

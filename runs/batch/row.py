@@ -31,6 +31,8 @@ class Row(Settings):
     """What went wrong and what to do; "" for a good run."""
     verdict: Literal["good", "bad", ""] = ""
     """"" where the run ended without one."""
+    to_look_at: int | None = None
+    """How many physical expectations of it or of its twin did not hold; none where it ended without a verdict."""
     figures: Mapping[str, float | None] = {}
     digest: str = ""
     """Of the results, all outputs included, those not kept too."""

@@ -63,6 +63,7 @@ def table_of(plan: Plan, rows: Sequence[Row]) -> pandas.DataFrame:
     columns |= {
         "outcome": [row.outcome for row in rows],
         "verdict": [row.verdict for row in rows],
+        "to_look_at": pandas.array([row.to_look_at for row in rows], dtype="Int64"),
         "error": [row.error for row in rows],
     }
     for name in plan.batch.figures:

@@ -162,6 +162,12 @@ def _remarks(outcome: Outcome) -> Iterator[str]:
     untrusted = int((outcome.table["outcome"] == "untrusted").sum())
     if untrusted:
         yield f"{untrusted} runs cannot be trusted: they are drawn as crosses and counted nowhere."
+    strange = int((outcome.table["to_look_at"].fillna(0) > 0).sum())
+    if strange:
+        yield (
+            f"In {strange} of {len(outcome.table)} runs there is physics to look at, beyond what an engineer would "
+            "expect: the column to_look_at counts it, and each run's verdict.json names it."
+        )
 
 
 def _cards(outcome: Outcome) -> Iterator[Card]:

@@ -1,4 +1,4 @@
-"""An output with a limit. For tests of the verdict."""
+"""Outputs that state what their values can be: a limit, a range, an expectation. For tests of the verdict."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,13 @@ class Balance(Federate):
     config: Config
 
     def ports(self) -> Sequence[Port]:
-        return [Port("error", "MW", "out", "error of the balance", limit=0.1)]
+        bus = {"bus": ("1", "2")}
+        remedy = "Look at the tap changers."
+        return [
+            Port("error", "MW", "out", "error of the balance", limit=0.1),
+            Port("stored", "MWh", "out", "energy in a tank", range=(0.0, 10.0)),
+            Port("head", "pu", "out", "voltage", bus, is_complex=True, expected=(0.9, 1.1), absent=0.0, remedy=remedy),
+        ]
 
     def solve(self, time: Time, inputs: Exchange) -> Exchange:
-        return Exchange({"error": np.asarray(self.config.error)})
+        return Exchange({"error": np.asarray(self.config.error), "stored": np.asarray(5.0), "head": np.array([1j, 0j])})
