@@ -14,6 +14,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+MOST_SHOWN = 20  #: faults of one input that its message holds; all are in `faults`
+LONGEST_PROBLEM = 1000  #: [characters] of a fault's text that a message holds: what is wrong may be a value of pages
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -24,7 +27,9 @@ class Fault:
     remedy: str = ""
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.problem}" + (f" {self.remedy}" if self.remedy else "")
+        long = len(self.problem) > LONGEST_PROBLEM
+        problem = f"{self.problem[:LONGEST_PROBLEM]}... ({len(self.problem):,} characters)" if long else self.problem
+        return f"{self.place}: {problem}" + (f" {self.remedy}" if self.remedy else "")
 
 
 class CosimError(Exception):
@@ -40,7 +45,9 @@ class ScenarioError(CosimError):
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)
-        super().__init__("\n".join(str(fault) for fault in self.faults))
+        more = len(self.faults) - MOST_SHOWN
+        shown = [str(fault) for fault in self.faults[:MOST_SHOWN]]
+        super().__init__("\n".join(shown + ([f"and {more} more faults"] if more > 0 else [])))
 
 
 class ConfigError(CosimError):

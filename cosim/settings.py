@@ -7,6 +7,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 
+from cosim.input_files import MISSING, unfit
+
 
 class Settings(BaseModel):
     """Frozen settings. The docstring under each field is its line in the scenario reference."""
@@ -26,10 +28,13 @@ class Settings(BaseModel):
 
 def _existing_file(path: Path, info: ValidationInfo) -> Path:
     folder = Path((info.context or {}).get("folder", "."))
-    full = (folder / path.expanduser()).resolve()
-    if not full.is_file():
+    named = folder / path.expanduser()
+    problem = unfit(named)
+    if problem == MISSING:
         raise ValueError(f"there is no file '{path}' in {folder.resolve()}; correct the path or add the file")
-    return full
+    if problem:
+        raise ValueError(f"'{path}' in {folder.resolve()} {problem}; name another file")
+    return named.resolve()
 
 
 def _name_or_file(text: str, info: ValidationInfo) -> str:

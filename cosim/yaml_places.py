@@ -1,4 +1,7 @@
-"""Reading YAML so that every value can be found again: its line in the file, and no key given twice."""
+"""Reading YAML so that every value can be found again: its line in the file, and no key given twice.
+
+A file can hold far more than it is long: aliases that expand, brackets that nest. It is measured before it is read.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,14 @@ from typing import Any, ClassVar
 import yaml
 
 from cosim.errors import Fault, ScenarioError
+from cosim.input_files import read_text
+
+MOST_VALUES = 300_000  #: that a file may hold, those counted that its aliases stand for
+DEEPEST = 100  #: levels of lists and mappings in each other
+LONGEST_TEXT = 100_000  #: [characters] of one value
+LONGEST_NUMBER = 40  #: [characters]; Python reads longer ones in quadratic time
+
+_OF_NUMBERS = frozenset("+-.0123456789_:xabcdef")
 
 Location = tuple[str | int, ...]  #: a path inside the file: keys and list positions
 
@@ -63,23 +74,14 @@ def dotted(location: Sequence[str | int]) -> str:
 
 def read_yaml(path: Path) -> Document:
     """Read one YAML mapping. Raises ScenarioError with the place of every fault found."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ScenarioError([Fault(str(path), "there is no such file.", "Correct the path.")]) from None
-    except IsADirectoryError:
-        raise ScenarioError([Fault(str(path), "is a folder, not a file.", "Name the YAML file in it.")]) from None
-    except UnicodeDecodeError as error:
-        raise ScenarioError([Fault(str(path), f"is not UTF-8 text ({error.reason}).", "Save it as UTF-8.")]) from None
-    except OSError as error:
-        raise ScenarioError([Fault(str(path), f"cannot be read: {error.strerror}.")]) from None
-    return parse_yaml(text, path.name)
+    return parse_yaml(read_text(path), path.name)
 
 
 def parse_yaml(text: str, name: str) -> Document:
     """Parse YAML text that must hold one mapping; see `read_yaml`."""
     loader = _Loader(text)
     try:
+        _measure(text, name)
         node = loader.get_single_node()
         document = Document(name, None)
         faults: list[Fault] = []
@@ -100,13 +102,65 @@ def parse_yaml(text: str, name: str) -> Document:
         place = f"{name}:{text.count(chr(10), 0, error.position) + 1}"
         problem = f"holds the character {error.character!r}, which no text has."
         raise ScenarioError([Fault(place, problem, "Remove it.")]) from None
-    except RecursionError:
-        raise ScenarioError([Fault(name, "refers to itself or is nested too deeply.", "Remove the `*`.")]) from None
     except (yaml.YAMLError, ValueError) as error:
         raise ScenarioError([Fault(name, f"is not valid YAML: {error}.")]) from None
     finally:
         loader.dispose()
     return document
+
+
+def _measure(text: str, name: str) -> None:
+    """Raise ScenarioError for a file that holds too much, before anything is built of it: events cost no memory."""
+    sizes: dict[str, int] = {}  # how many values an anchor stands for
+    entered: list[tuple[str | None, int]] = []  # the anchor of each level, and how many values came before it
+    values = 0
+    loader = _Loader(text)
+    try:
+        while loader.check_event():
+            event = loader.get_event()
+            place = f"{name}:{event.start_mark.line + 1}"
+            if isinstance(event, yaml.CollectionEndEvent):
+                anchor, before = entered.pop()
+                if anchor is not None:
+                    sizes[anchor] = values - before
+                continue
+            if not isinstance(event, yaml.NodeEvent):
+                continue
+            if isinstance(event, yaml.AliasEvent) and event.anchor in {anchor for anchor, _ in entered}:
+                raise ScenarioError([Fault(place, f"`*{event.anchor}` stands within itself.", "Remove it.")])
+            if isinstance(event, yaml.CollectionStartEvent):
+                entered.append((event.anchor, values))
+            elif isinstance(event, yaml.ScalarEvent):
+                _check_scalar(event, place)
+            values += sizes.get(str(event.anchor), 1) if isinstance(event, yaml.AliasEvent) else 1
+            _check_extent(len(entered), values, place)
+    finally:
+        loader.dispose()
+
+
+def _check_extent(depth: int, values: int, place: str) -> None:
+    """Raise ScenarioError for what nests too deeply, or holds too many values."""
+    if depth > DEEPEST:
+        problem = f"nests more than {DEEPEST} levels deep."
+        raise ScenarioError([Fault(place, problem, "Close the brackets, or write it flatter.")])
+    if values > MOST_VALUES:
+        problem = f"holds more than {MOST_VALUES:,} values, aliases (`*`) counted as what they stand for."
+        raise ScenarioError([Fault(place, problem, "Write less; a feeder's `count` and `buses` stand for many.")])
+
+
+def _check_scalar(event: yaml.ScalarEvent, place: str) -> None:
+    """Raise ScenarioError for a value too long to be meant."""
+    text = event.value
+    if len(text) > LONGEST_TEXT:
+        problem = f"has a value of {len(text):,} characters; at most {LONGEST_TEXT:,} are read."
+        raise ScenarioError([Fault(place, problem, "Shorten it.")])
+    if event.implicit[0] and len(text) > LONGEST_NUMBER and text[0] in "+-.0123456789" and _number(text):
+        raise ScenarioError([Fault(place, f"has a number of {len(text):,} characters.", "Round it.")])
+
+
+def _number(text: str) -> bool:
+    """Whether plain `text` is a number in YAML, base 60 included."""
+    return set(text.lower()) <= _OF_NUMBERS
 
 
 def _walk(node: yaml.Node | None, path: Location, document: Document, faults: list[Fault]) -> None:
