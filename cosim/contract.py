@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +79,13 @@ class Context:
     step: Time  #: the base step; every federate steps at multiples of it
 
 
+class Fact(Protocol):
+    """One fact of the world that federates share, such as where on Earth they are: a frozen dataclass of plain data."""
+
+    def contradiction(self, other: Self) -> str:
+        """What cannot be true of this and of `other`, in words that name who states each; empty if they agree."""
+
+
 class Federate(ABC):
     """A model with ports. State changes in `commit` only, if the class says `iterative`."""
 
@@ -103,6 +110,14 @@ class Federate(ABC):
         """What its files or settings hold and it does not use, a sentence each; `cosim validate` and the report say it.
 
         Only what leaves its answer right. What would change the answer is a ConfigError of `__init__`.
+        """
+        return ()
+
+    def facts(self) -> Sequence[Fact]:
+        """What this federate, once built, makes known to those built after it.
+
+        A setting whose type is that of a fact (or that or None) and which the scenario does not give takes it. A fact
+        that contradicts one of its type that was known before is refused.
         """
         return ()
 

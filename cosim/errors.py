@@ -63,6 +63,10 @@ class ConfigError(CosimError):
         super().__init__(str(Fault(field or "settings", problem, remedy)))
 
 
+class UnknownFactError(ConfigError):
+    """A federate needs a fact (`cosim.contract.Fact`) that nobody states."""
+
+
 class ModelError(CosimError):
     """A model cannot go on; the engine adds which federate and at what simulated time."""
 

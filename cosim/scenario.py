@@ -15,13 +15,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
-from cosim.contract import Time
+from cosim.contract import Fact, Time
 from cosim.errors import ContractError, Fault, ScenarioError
 from cosim.event_window import SHORTEST_STEP, EventWindow, WindowModel, WindowTransmission
 from cosim.model import NAME, Model
 from cosim.perturbations import perturbation_class
 from cosim.registry import UnknownKindError, federate_class
 from cosim.settings import Settings
+from cosim.site import Site, SiteSettings
 from cosim.units import PositiveDuration, format_duration, written
 from cosim.yaml_places import Document, Location, read_yaml
 
@@ -230,6 +231,8 @@ class Scenario(Settings):
     """Every random number of the run comes from it."""
     horizon: Horizon
     """Which stretch of time is simulated."""
+    site: SiteSettings | None = None
+    """Where on Earth it plays; none: at the place that the weather's file states."""
     weather: WeatherModel | None = None
     """Where the weather comes from."""
     demand: DemandModel | None = None
@@ -279,6 +282,12 @@ class Scenario(Settings):
     def place(self, location: Sequence[str | int]) -> str:
         """Where `location` stands in the file that the scenario was read from."""
         return self._document.place(location)
+
+    def facts(self) -> tuple[Fact, ...]:
+        """What the scenario itself states of the world that its federates share."""
+        if self.site is None:
+            return ()
+        return (Site(**self.site.model_dump(), source=self.place(("site",))),)
 
     def single_feeders(self) -> tuple[tuple[int, Feeder], ...]:
         """Every feeder by itself, with the position of its entry in `feeders`."""

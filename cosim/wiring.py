@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from cosim.contract import Context, Port, Time
-from cosim.errors import ConfigError, Fault, ScenarioError
+from cosim.errors import ConfigError, Fault, ScenarioError, UnknownFactError
 from cosim.federation import (
     MAIN_PROCESS,
     SLOT,
@@ -47,7 +47,7 @@ from cosim.window_wiring import (
     window_sections,
     window_step,
 )
-from cosim.wiring_parts import Part, Wish
+from cosim.wiring_parts import KnownFacts, Part, Wish
 from cosim.yaml_places import Location
 
 MOST_BUILT = 100  #: federates that are kept for the next scenario, as each may hold a whole grid
@@ -183,6 +183,8 @@ def _check_names(scenario: Scenario, faults: list[Fault]) -> None:
 def _build(scenario: Scenario, faults: list[Fault], built: dict[str, Part] | None) -> dict[str, Part]:
     """Build every federate, handing each what the scenario knows and its settings have a field for."""
     parts: dict[str, Part] = {}
+    facts = KnownFacts()
+    facts.learn(scenario.facts())
     known = _common_knowledge(scenario)
     of_window = {name for name, _, _ in window_sections(scenario)}
     for name, location, model in _sections(scenario):
@@ -195,11 +197,13 @@ def _build(scenario: Scenario, faults: list[Fault], built: dict[str, Part] | Non
         )
         if name in of_window:
             shared = window_knowledge(scenario, name, fields, parts)
+        shared = {**shared, **facts.settings(found.Config)}
         settings |= {key: value for key, value in shared.items() if key in fields and key not in settings}
         context = _context(scenario, name)
         same = json.dumps([kind, settings, str(scenario.folder), asdict(context)], sort_keys=True, default=str)
         if built is not None and same in built:
             parts[name] = replace(built[same], location=location)
+            _learn(scenario, facts, parts[name], faults)
             continue
         try:
             config = found.Config.model_validate(settings, context={"folder": scenario.folder})
@@ -210,8 +214,12 @@ def _build(scenario: Scenario, faults: list[Fault], built: dict[str, Part] | Non
                 if len(built) >= MOST_BUILT:
                     built.clear()
                 built[same] = parts[name]
+            _learn(scenario, facts, parts[name], faults)
         except ValidationError as error:
             faults += faults_of(error, scenario.document, location)
+        except UnknownFactError as error:
+            if not faults:  # else one before it was to make the fact known
+                faults.append(_config_fault(scenario, location, error))
         except ConfigError as error:
             faults.append(_config_fault(scenario, location, error))
         except Exception as error:  # a model's own code
@@ -220,6 +228,13 @@ def _build(scenario: Scenario, faults: list[Fault], built: dict[str, Part] | Non
                 Fault(scenario.place(location), problem, "This is a fault of the model, not of the scenario.")
             )
     return parts
+
+
+def _learn(scenario: Scenario, facts: KnownFacts, part: Part, faults: list[Fault]) -> None:
+    """Make known what a built federate states; it may not contradict what was stated before."""
+    for problem in facts.learn(part.federate.facts()):
+        remedy = "State it once, or correct one of the two."
+        faults.append(Fault(scenario.place(part.location), problem + ".", remedy))
 
 
 def _check_ports(scenario: Scenario, part: Part, faults: list[Fault]) -> None:

@@ -11,11 +11,12 @@ import numpy as np
 from pydantic import Field
 
 from cosim.calibrated import parameter_file, read_parameter_file, require
-from cosim.contract import Array, Context, Exchange, Federate, Port, Time
+from cosim.contract import Array, Context, Exchange, Fact, Federate, Port, Time
 from cosim.errors import ConfigError, ContractError, SolverError
 from cosim.metering import Meter, Request, requested
 from cosim.seeds import generator
 from cosim.settings import Settings
+from cosim.site import PlaceSettings, needed
 from cosim.units import Duration, Temperature, quantity, written
 from feeders.equivalents import (
     NAMES,
@@ -91,7 +92,7 @@ class EquivalentFeeder(Federate):
     iterative: ClassVar[bool] = True
     messaging: ClassVar[Literal["none", "agent", "carrier"]] = "agent"
 
-    class Config(Settings):
+    class Config(PlaceSettings):
         """Settings of the equivalent."""
 
         feeder: str = "ieee123"
@@ -100,12 +101,6 @@ class EquivalentFeeder(Federate):
         """The fitted parameters: a name shipped (ieee123), or a file that `cosim calibrate` made."""
         homes: Homes = Homes()
         """The homes."""
-        latitude: float = Field(default=-37.81, ge=-90, le=90)
-        """Where the homes see the sun: degrees north of the equator."""
-        longitude: float = Field(default=144.96, ge=-180, le=180)
-        """Degrees east of Greenwich."""
-        utc_offset: float = Field(default=10.0, ge=-12, le=14)
-        """Hours that local standard time is ahead of UTC."""
         warm_up: Duration = Field(default=written("1 h"), ge=0)
         """How long the homes live in the first weather before the start, so that they are not in step."""
         metering_interval: Duration = Field(default=written("15 min"), gt=0)
@@ -125,6 +120,7 @@ class EquivalentFeeder(Federate):
                     "Change it or the step.",
                 )
         self._plan = self._make_plan()
+        self._site = needed(config, context.name, "homes see the sun")
         self._model = RunningEquivalent(self._plan, self._parameters(), context.step / 1e9)
         self._sun: tuple[Sun, ...] = ()
         self._state: State | None = None
@@ -157,11 +153,15 @@ class EquivalentFeeder(Federate):
             Port("energy_balance", "MW", "out", "head - losses - spot loads - homes", limit=BALANCE_LIMIT),
         )
 
+    def facts(self) -> Sequence[Fact]:
+        """The place where it stands."""
+        return (self._site,)
+
     def start(self, folder: Path) -> None:
         """Work out where the sun stands; imports pandas and pvlib."""
-        config, context = self.config, self.context
+        context, site = self.context, self._site
         instants = grid(context.start, context.duration, context.step)
-        self._sun = sun_path(instants, config.latitude, config.longitude, config.utc_offset)
+        self._sun = sun_path(instants, site.latitude, site.longitude, site.utc_offset)
 
     def solve(self, time: Time, inputs: Exchange) -> Exchange:
         """What the feeder draws at `time`; may be repeated."""

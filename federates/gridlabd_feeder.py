@@ -11,13 +11,15 @@ import numpy as np
 from pydantic import Field
 
 from cosim.calibrated import parameter_file, read_parameter_file
-from cosim.contract import Array, Context, Exchange, Federate, Port, Time
+from cosim.contract import Array, Context, Exchange, Fact, Federate, Port, Time
 from cosim.errors import ConfigError, ContractError, ModelError, SolverError
 from cosim.metering import Meter, Request, requested
 from cosim.seeds import generator
 from cosim.settings import InputFile, Settings
+from cosim.site import PlaceSettings, needed
 from cosim.units import Duration, Temperature, quantity, written
-from feeders.glm import Clock, GlmError, Site, Solver
+from feeders.glm import Clock, GlmError, Solver
+from feeders.glm import Site as SunSite
 from feeders.gridlabd_engine import EngineError
 from feeders.home_populations import CALIBRATED, charging_population, distributions_of, drawn_days
 from feeders.homes import HomeDistributions, HomesError, draw_homes
@@ -115,7 +117,7 @@ class GridlabdFeeder(Federate):
     messaging: ClassVar[Literal["none", "agent", "carrier"]] = "agent"
     preload: ClassVar[tuple[str, ...]] = ("gridlabd",)
 
-    class Config(Settings):
+    class Config(PlaceSettings):
         """Settings of the feeder."""
 
         feeder: str = "ieee123"
@@ -124,12 +126,6 @@ class GridlabdFeeder(Federate):
         """The homes on the published feeder."""
         regulators: Literal["automatic", "published taps"] = "automatic"
         """Whether voltage regulators act, with their published line-drop settings, or stay."""
-        latitude: float = Field(default=-37.81, ge=-90, le=90)
-        """Where the homes see the sun: degrees north of the equator."""
-        longitude: float = Field(default=144.96, ge=-180, le=180)
-        """Degrees east of Greenwich."""
-        utc_offset: float = Field(default=10.0, ge=-12, le=14)
-        """Hours that local standard time is ahead of UTC."""
         warm_up: Duration = Field(default=written("1 h"), gt=0)
         """How long the homes live in the first weather before the start, so that they are not in step."""
         metering_interval: Duration = Field(default=written("15 min"), gt=0)
@@ -151,6 +147,9 @@ class GridlabdFeeder(Federate):
         super().__init__(config, context)
         self._clock = self._make_clock()
         self._plan = None if config.glm is not None else self._make_plan()
+        self._site = config.placed(f"'{context.name}'")
+        if self._plan is not None:
+            self._site = needed(config, context.name, "homes see the sun")
         self._running: RunningNeighbourhood | OwnModel | None = None
         self._asked = Request()
         self._meter = Meter(context.name, config.meter_to, config.metering_interval)
@@ -185,6 +184,10 @@ class GridlabdFeeder(Federate):
             Port("energy_balance", "MW", "out", "head - losses - spot loads - homes", limit=limit),
         )
 
+    def facts(self) -> Sequence[Fact]:
+        """The place where it stands, if that is known."""
+        return () if self._site is None else (self._site,)
+
     def window_settings(self) -> Mapping[str, Any]:
         """The published feeder, the homes' places and their PV."""
         if self._plan is None:
@@ -205,7 +208,7 @@ class GridlabdFeeder(Federate):
         try:
             if self._plan is not None:
                 solver = Solver(regulators=config.regulators)
-                self._running = RunningNeighbourhood(self._plan, self._clock, self._site(), folder, solver)
+                self._running = RunningNeighbourhood(self._plan, self._clock, self._sun_site(), folder, solver)
             elif config.glm is not None:
                 self._running = OwnModel(config.glm, config.swing, config.climate, config.meters, self._clock, folder)
         except (EngineError, GlmError) as error:
@@ -347,8 +350,10 @@ class GridlabdFeeder(Federate):
         has = (homes.cooling, homes.ev_power > 0, homes.water_power > 0, np.ones(len(homes), dtype=bool))
         return tuple(tuple(row.astype(float).tolist()) for row in has)
 
-    def _site(self) -> Site:
-        return Site(self.config.latitude, self.config.longitude, self.config.utc_offset)
+    def _sun_site(self) -> SunSite:
+        if self._site is None:
+            raise ContractError("a feeder with homes was built without a place")
+        return SunSite(self._site.latitude, self._site.longitude, self._site.utc_offset)
 
     def _home_labels(self) -> tuple[str, ...]:
         return tuple(str(k + 1) for k in range(self.config.homes.count))

@@ -6,15 +6,17 @@ Reading, interpolation and the clear sky are in `feeders/weather_tables.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from cosim.contract import Context, Exchange, Federate, Port, Time
-from cosim.errors import ConfigError
-from cosim.settings import NameOrFile, Settings
+from cosim.contract import Context, Exchange, Fact, Federate, Port, Time
+from cosim.errors import ConfigError, UnknownFactError
+from cosim.settings import NameOrFile
+from cosim.site import ADD_SITE, NAMES, PlaceSettings, completed
 from cosim.units import Temperature, convert, quantity
 from feeders import time_tables, weather_tables
 from feeders.time_tables import Floats, TimeTableError
@@ -37,7 +39,7 @@ class Weather(Federate):
 
     preload: ClassVar[tuple[str, ...]] = ("pandas", "pvlib.atmosphere", "pvlib.iotools", "pvlib.location")
 
-    class Config(Settings):
+    class Config(PlaceSettings):
         """Settings of the weather."""
 
         table: NameOrFile = "melbourne_2014_01"
@@ -53,14 +55,8 @@ class Weather(Federate):
         """Where the source has no humidity: the constant dew point from which it follows (assumed)."""
         wind_speed: Annotated[float, quantity("m/s")] = Field(default=4.0, ge=0)
         """Where the source has no wind: its constant speed (assumed)."""
-        latitude: float | None = Field(default=None, ge=-90, le=90)
-        """Degrees north of the equator; none: as the source states."""
-        longitude: float | None = Field(default=None, ge=-180, le=180)
-        """Degrees east of Greenwich; none: as the source states."""
         altitude: float | None = Field(default=None, ge=-500, le=9000)
-        """Metres above the sea; none: as the source states."""
-        utc_offset: float | None = Field(default=None, ge=-12, le=14)
-        """Hours that local standard time is ahead of UTC; none: as the source states."""
+        """Metres above the sea; none: as the scenario's `site` or the source states."""
 
     config: Weather.Config
 
@@ -72,16 +68,15 @@ class Weather(Federate):
                 self._weather.require_span(context.start, context.duration, context.step)
         except TimeTableError as error:
             raise ConfigError("table", str(error)) from error
+        statements = self._statements()
+        known = {name: value for _, statement in statements for name, value in statement.items()}
+        stated = {name: known.get(name) for name in ("latitude", "longitude", "utc_offset")}
         try:
-            self._site = weather_tables.site_of(
-                self._weather,
-                latitude=config.latitude,
-                longitude=config.longitude,
-                altitude=config.altitude,
-                utc_offset=config.utc_offset,
-            )
+            self._site = weather_tables.site_of(self._weather, **stated, altitude=known.get("elevation"))
         except TimeTableError as error:
-            raise ConfigError("", str(error)) from error
+            raise UnknownFactError("", str(error), ADD_SITE) from error
+        place = completed(known, None, statements[-1][0])
+        self._facts = [place, *(completed(statement, place, source) for source, statement in statements)]
         self._values: dict[str, Floats] = {}
 
     def ports(self) -> Sequence[Port]:
@@ -98,6 +93,26 @@ class Weather(Federate):
             Port("dni", "W/m2", "out", f"direct normal irradiance ({sky})"),
             Port("dhi", "W/m2", "out", f"diffuse horizontal irradiance ({sky})"),
         )
+
+    def facts(self) -> Sequence[Fact]:
+        """The place of the weather, then what each who states it says of it."""
+        return [fact for fact in self._facts if fact is not None]
+
+    def _statements(self) -> list[tuple[str, dict[str, float]]]:
+        """Who states what of the place, by the names of `Site`: the source, the settings and the scenario.
+
+        The later goes before; only those that state something.
+        """
+        names = {name: name for name in NAMES} | {"altitude": "elevation"}
+        config, facts = self.config, self._weather.facts
+        given = {} if config.site is None else asdict(config.site)
+        found = [
+            (f"the weather '{self._weather.name}'", {names[name]: facts[name] for name in names if name in facts}),
+            (f"the settings of '{self.context.name}'", {names[name]: getattr(config, name) for name in names}),
+            (given.pop("source", ""), given),
+        ]
+        stated = [(source, {name: value for name, value in one.items() if value is not None}) for source, one in found]
+        return [(source, one) for source, one in stated if one] or [("", {})]
 
     def start(self, folder: Path) -> None:
         """Work out the weather of the whole run; imports pandas and pvlib."""

@@ -207,7 +207,7 @@ def test_calibrated_homes_live_in_gridlabd_as_in_the_fit(tmp_path: Path) -> None
 
 def test_a_scenario_takes_the_population_and_its_own_settings_win() -> None:
     given = Homes.model_validate({"count": 60, "population": "fontana_june_2017", "cop_mean": 3.0})
-    config = GridlabdFeeder.Config(feeder="ieee13", homes=given)
+    config = GridlabdFeeder.Config(feeder="ieee13", homes=given, latitude=-37.81, longitude=144.96, utc_offset=10)
     context = Context("oak", 1, datetime(2014, 1, 16), 3600 * 10**9, 60 * 10**9)
     plan = GridlabdFeeder(config, context)._plan
     assert plan is not None

@@ -165,7 +165,8 @@ def test_the_equivalent_follows_the_detailed_feeder(tmp_path: Path) -> None:
 def _federate(kind: str, settings: Mapping[str, Any], step: int = MINUTE) -> Any:
     found = federate_class(kind)
     context = Context("feeder", 11, datetime(2014, 1, 14, 14), 86_400 * 10**9, step)
-    return found(found.Config.model_validate(settings), context)
+    place = {"latitude": -37.81, "longitude": 144.96, "utc_offset": 10.0}
+    return found(found.Config.model_validate({**place, **settings}), context)
 
 
 def _inputs(federate: Any, changes: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -22,6 +22,7 @@ NOON = datetime(2014, 1, 16, 12)
 SMALL: dict[str, Any] = {"feeder": "ieee13", "homes": {"count": 20, "cooling_share": 1.0}}
 HOT = {"temperature": 40.0, "relative_humidity": 0.2, "wind_speed": 3.0, "ghi": 900.0, "dni": 800.0, "dhi": 100.0}
 
+MELBOURNE = {"latitude": -37.81, "longitude": 144.96, "utc_offset": 10.0}
 Run = tuple[dict[str, np.ndarray], list[Message]]
 
 
@@ -30,7 +31,7 @@ def _context(start: datetime = NOON, step: int = MINUTE, seed: int = 5) -> Conte
 
 
 def _federate(settings: Mapping[str, Any], context: Context) -> GridlabdFeeder:
-    return GridlabdFeeder(GridlabdFeeder.Config.model_validate(settings), context)
+    return GridlabdFeeder(GridlabdFeeder.Config.model_validate({**MELBOURNE, **settings}), context)
 
 
 def _inputs(federate: GridlabdFeeder, changes: Mapping[str, Any]) -> dict[str, np.ndarray]:

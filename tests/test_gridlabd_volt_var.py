@@ -35,6 +35,7 @@ def _federate(volt_var: str) -> GridlabdFeeder:
     homes = {"count": COUNT, "pv_share": 1.0, "pv_volt_var": volt_var}
     homes |= dict.fromkeys(("cooling_share", "water_heater_share", "ev_share", "battery_share"), 0.0)
     settings = {"feeder": "ieee13", "homes": homes, "regulators": "published taps", "warm_up": "2 min"}
+    settings |= {"latitude": -37.81, "longitude": 144.96, "utc_offset": 10.0}
     context = Context("feeder", 5, NOON, 86_400 * 10**9, MINUTE)
     return GridlabdFeeder(GridlabdFeeder.Config.model_validate(settings), context)
 

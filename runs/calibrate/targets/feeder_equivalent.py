@@ -21,6 +21,7 @@ from cosim.scenario import Scenario
 from cosim.seeds import generator
 from cosim.settings import InputFile, Settings
 from cosim.simulation import Run
+from cosim.site import needed
 from feeders.equivalents import (
     NAMES,
     Equivalent,
@@ -224,6 +225,8 @@ def _history(run: Run) -> History:
 
     voltage, scale, available = given("head_voltage"), given("load_scale"), given("device_available")
     same = neighbourhood(spec.name)
+    built = federation.build(spec)
+    site = needed(built.config, spec.name, "homes see the sun")
     own = same.homes  # what a home has not cannot be held back
     there = np.stack([own.cooling, own.ev_power > 0, own.water_power > 0, np.ones(len(own), bool)])
     return History(
@@ -232,12 +235,12 @@ def _history(run: Run) -> History:
         others=neighbourhood(ANEW),
         start=context.start,
         step=context.step,
-        warm_up=int(federation.build(spec).config.warm_up),
+        warm_up=int(built.config.warm_up),
         voltage=np.ones(count) if voltage is None else np.abs(voltage),
         weather=np.stack([given(name) for name in WEATHER], axis=1),
         scale=np.ones(count) if scale is None else scale,
         available=np.ones((count, *there.shape), bool) if available is None else (available > 0.5) | ~there,
-        sun=sun_path(instants, settings["latitude"], settings["longitude"], settings["utc_offset"]),
+        sun=sun_path(instants, site.latitude, site.longitude, site.utc_offset),
         power=found["power"].values,
         hvac=found["hvac_power"].values.sum(axis=1),
         pv=found["pv_power"].values.sum(axis=1),
