@@ -3,7 +3,7 @@
 batch.json      the batch as plain data, versions, seed, what the table's columns mean, checksums of the table
 table.parquet   a row per finished run: parameters, outcome, verdict, figures, timings
 runs/0001/      a run's folder (`cosim/results.py`), and
-    files.json  every stored file with its size and SHA-256
+    files.json  every stored file with its size and SHA-256, `row.json` too
     row.json    the run's row, written last: a run without it is not finished
 log.jsonl       what happened, an event a line
 report.html     to look at
@@ -17,10 +17,10 @@ report.html     to look at
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
+import secrets
+import warnings
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,8 +29,9 @@ from typing import TYPE_CHECKING, Any
 
 from cosim.errors import ResultsError
 from cosim.registry import unknown
-from cosim.results import BASELINE, MANIFEST, RESULTS, VERDICT, read_json
+from cosim.results import read_json
 from cosim.simulation import Run, open_run
+from cosim.stored_files import damage, file_hash, list_files, relist, write_atomically
 
 if TYPE_CHECKING:
     import pandas
@@ -40,7 +41,6 @@ BATCH = "batch.json"
 TABLE = "table.parquet"
 RUNS = "runs"
 ROW = "row.json"
-FILES = "files.json"
 LOG = "log.jsonl"
 
 PARAMETER = "param."  #: prefix of the table's columns of parameters
@@ -49,8 +49,6 @@ FIGURE = "figure."  #: prefix of its columns of figures
 #: Columns that tell how the runs were made, not what came out: they differ from one execution to the next.
 CIRCUMSTANCES = ("attempts", "cached", "worker", "seconds.wall", "seconds.startup", "memory_mb", "log")
 
-#: What of a run's folder is checked; reports and logs may be written again.
-_STORED = (RESULTS, MANIFEST, VERDICT, f"{BASELINE}/{RESULTS}", f"{BASELINE}/{MANIFEST}", f"{BASELINE}/{VERDICT}")
 _THREADS = 8  #: that look at files, which is waiting for the disk
 
 
@@ -62,17 +60,9 @@ def run_folder(folder: Path, run: str) -> Path:
     return folder / RUNS / run
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all, whatever happens meanwhile. Raises OSError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def run_name(number: int, runs: int) -> str:
+    """The name of the run `number` (from 1) of a batch of so many runs, as `0001`."""
+    return f"{number:0{max(4, len(str(runs)))}d}"
 
 
 def finish_run(folder: Path, row: str) -> None:
@@ -80,9 +70,15 @@ def finish_run(folder: Path, row: str) -> None:
 
     Nothing that the list holds may be written after.
     """
-    files = {name: [size, _file_hash(folder / name)] for name, size in sorted(_stored_files(folder))}
-    write_atomically(folder / FILES, json.dumps(files) + "\n")
-    write_atomically(folder / ROW, row if row.endswith("\n") else row + "\n")
+    row = row if row.endswith("\n") else row + "\n"
+    list_files(folder, {ROW: row})
+    write_atomically(folder / ROW, row)
+
+
+def rewrite_row(folder: Path, row: str) -> None:
+    """Replace the row of a finished run; interrupted in between, it counts as damaged. Raises OSError, ValueError."""
+    relist(folder, ROW, row)
+    write_atomically(folder / ROW, row)
 
 
 def write_table(folder: Path, table: pandas.DataFrame, description: Mapping[str, Any]) -> None:
@@ -90,7 +86,7 @@ def write_table(folder: Path, table: pandas.DataFrame, description: Mapping[str,
 
     `table` must hold the row of every finished run in `folder`. Raises OSError.
     """
-    temporary = folder / f".{TABLE}.{os.getpid()}"
+    temporary = folder / f".{TABLE}.{secrets.token_hex(8)}"
     try:
         table.to_parquet(temporary, index=False)
         temporary.replace(folder / TABLE)
@@ -98,8 +94,8 @@ def write_table(folder: Path, table: pandas.DataFrame, description: Mapping[str,
         temporary.unlink(missing_ok=True)
     checks = {
         "rows": len(table),
-        "sha256": _file_hash(folder / TABLE),
-        "row_sha256": {run: _file_hash(run_folder(folder, run) / ROW) for run in table["run"]},
+        "sha256": file_hash(folder / TABLE),
+        "row_sha256": {run: file_hash(run_folder(folder, run) / ROW) for run in table["run"]},
     }
     write_batch(folder, {**description, "table": checks})
 
@@ -121,32 +117,6 @@ def read_batch(folder: Path) -> dict[str, Any]:
     return read_json(folder, BATCH)
 
 
-def _stored_files(folder: Path) -> Iterator[tuple[str, int]]:
-    """Every file of a run that is checked, by its path in the run's folder, and its size [B]."""
-    for name in _STORED:
-        top = folder / name
-        if top.is_file():
-            yield name, top.stat().st_size
-        elif top.is_dir():
-            yield from _files_below(str(top), name)
-
-
-def _files_below(path: str, name: str) -> Iterator[tuple[str, int]]:
-    with os.scandir(path) as entries:
-        for entry in entries:
-            inside = f"{name}/{entry.name}"
-            if entry.is_dir(follow_symlinks=False):
-                yield from _files_below(entry.path, inside)
-            else:
-                yield inside, entry.stat().st_size
-
-
-def _file_hash(path: Path) -> str:
-    """SHA-256 of a file. Raises OSError."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 # ------------------------------------------------------------------------------------- checking
 
 
@@ -156,7 +126,6 @@ class Problem:
 
     run: str  #: "" where it concerns the whole batch
     text: str
-    unseen: bool = False  #: only a comparison of all bytes finds it, which `--resume` does not make
 
     def __str__(self) -> str:
         return f"run {self.run}: {self.text}" if self.run else self.text
@@ -169,34 +138,22 @@ def finished_runs(folder: Path) -> list[str]:
 
 
 def run_problems(folder: Path, run: str, *, verify: bool = False) -> list[Problem]:
-    """What is damaged in a finished run: files that are missing, have another size or, with `verify`, other bytes."""
+    """What is damaged in a finished run: files that are missing, have another size or, with `verify`, other bytes.
+
+    Its row is compared byte by byte in any case.
+    """
     where = run_folder(folder, run)
     if not where.is_dir():
         return [Problem(run, f"its folder {where} is missing")]
     if not (where / ROW).is_file():
         return [Problem(run, f"it has no {ROW}, so it is not finished")]
-    try:
-        json.loads((where / ROW).read_text())
-        expected = json.loads((where / FILES).read_text())
-        found = dict(_stored_files(where))
-    except (OSError, ValueError) as error:
-        return [Problem(run, f"its folder cannot be read: {error}")]
-    problems = []
-    for name, (size, sha256) in expected.items():
-        if name not in found:
-            problems.append(Problem(run, f"{name} is missing"))
-        elif found[name] != size:
-            problems.append(Problem(run, f"{name} has {found[name]:,} bytes instead of {size:,}"))
-        elif verify and _file_hash(where / name) != sha256:
-            problems.append(Problem(run, f"{name} holds other bytes than were written", unseen=True))
-    problems += [Problem(run, f"{name} was added") for name in found if name not in expected]
-    return problems
+    return [Problem(run, text) for text in damage(where, full=verify, always=(ROW,))]
 
 
 def batch_problems(folder: Path, *, verify: bool = False) -> list[Problem]:
     """Everything in a batch's folder that is not as it was written. Raises ResultsError if it is no batch's.
 
-    Without `verify` the sizes of all files are compared, with it their bytes.
+    Without `verify` the sizes of all files are compared; with it their bytes, and the rows against the plan.
     """
     written = read_batch(folder)
     checks = written.get("table")
@@ -205,7 +162,7 @@ def batch_problems(folder: Path, *, verify: bool = False) -> list[Problem]:
         missing = f"{len(finished)} runs are finished, but there is no {TABLE}"
         return [Problem("", missing)]
     problems = []
-    if _file_hash(folder / TABLE) != checks["sha256"]:
+    if file_hash(folder / TABLE) != checks["sha256"]:
         problems.append(Problem("", f"{TABLE} is not the one that {BATCH} describes"))
     listed: Mapping[str, str] = checks["row_sha256"]
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -213,10 +170,20 @@ def batch_problems(folder: Path, *, verify: bool = False) -> list[Problem]:
         for (run, sha256), own in zip(listed.items(), found, strict=True):
             problems += own
             row = run_folder(folder, run) / ROW
-            if not own and _file_hash(row) != sha256:
+            if not own and file_hash(row) != sha256:
                 problems.append(Problem(run, f"the table is out of step with its {ROW}"))
     problems += [Problem(run, "it is finished, but not in the table") for run in finished if run not in listed]
+    if verify:
+        problems += [Problem(run, "it is planned, but not in the table") for run in missing_runs(written)]
     return problems
+
+
+def missing_runs(written: Mapping[str, Any]) -> list[str]:
+    """The planned runs that have no row in the table, by what `batch.json` holds; all where there is no table."""
+    planned = int(written.get("runs", 0))
+    listed = (written.get("table") or {}).get("row_sha256", {})
+    names = (run_name(number, planned) for number in range(1, planned + 1))
+    return [name for name in names if name not in listed]
 
 
 # -------------------------------------------------------------------------------------- opening
@@ -260,6 +227,11 @@ class Batch:
     def figures(self) -> tuple[str, ...]:
         """The names of the summary figures."""
         return tuple(self.description["figures"])
+
+    @cached_property
+    def missing(self) -> tuple[str, ...]:
+        """The names of planned runs that have no row: the batch was ended before they were made."""
+        return tuple(missing_runs(self.description))
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -315,15 +287,33 @@ class Batch:
 
 
 def open_batch(folder: str | Path, *, verify: bool = False) -> Batch:
-    """Open the folder of a batch and check it: sizes of all files, with `verify` all bytes.
+    """Open the folder of a batch and check it: sizes of all files; with `verify` all bytes, and every planned run.
 
+    Without `verify`, a batch that ended before all its runs were made opens with a warning (see `Batch.missing`).
     Raises ResultsError, naming the runs, if anything is damaged, missing or out of step.
     """
+    batch = checked_batch(folder, verify=verify)
+    if batch.missing:
+        warnings.warn(incomplete(batch), stacklevel=2)
+    return batch
+
+
+def checked_batch(folder: str | Path, *, verify: bool = False) -> Batch:
+    """As `open_batch`, for who says himself what is missing. Raises ResultsError."""
     path = Path(folder)
     problems = batch_problems(path, verify=verify)
     if problems:
         raise ResultsError(_text(path, problems))
     return Batch(path)
+
+
+def incomplete(batch: Batch) -> str:
+    """What to know of a batch of which runs are missing."""
+    planned = batch.description["runs"]
+    return (
+        f"{len(batch.missing)} of the {planned} planned runs in {batch.folder} have not been made; "
+        f"{_remedy(batch.folder)}"
+    )
 
 
 _MOST_SHOWN = 10
@@ -333,11 +323,11 @@ def _text(folder: Path, problems: Sequence[Problem]) -> str:
     shown = [f"  {problem}" for problem in problems[:_MOST_SHOWN]]
     if len(problems) > _MOST_SHOWN:
         shown.append(f"  and {len(problems) - _MOST_SHOWN} more")
-    return "\n".join([f"the batch in {folder} is damaged or not complete:", *shown, _remedy(folder, problems)])
+    return "\n".join([f"the batch in {folder} is damaged or not complete:", *shown, _remedy(folder)])
 
 
-def _remedy(folder: Path, problems: Sequence[Problem] = ()) -> str:
+def _remedy(folder: Path) -> str:
     """The command that mends it."""
-    again = list(dict.fromkeys(f"--rerun {problem.run}" for problem in problems if problem.unseen))
-    options = " ".join(["--resume", f"--out {folder}", *again])
-    return f"`cosim batch FILE {options}` runs again what is damaged, keeps the rest, and writes the table"
+    return (
+        f"`cosim batch FILE --resume --out {folder}` runs again what is damaged, makes what is missing, keeps the rest"
+    )

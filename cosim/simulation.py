@@ -20,8 +20,9 @@ from cosim.engine.supervisor import Progress, run_federation
 from cosim.errors import MachineError, ResultsError, ScenarioError
 from cosim.federation import Federation
 from cosim.manifest import write_manifest
-from cosim.results import BASELINE, HALF_STEP, MANIFEST, RESULTS, VERDICT, open_tree, read_json
+from cosim.results import BASELINE, HALF_STEP, MANIFEST, RESULTS, VERDICT, digest, open_tree, read_json
 from cosim.scenario import Scenario, from_mapping
+from cosim.stored_files import damage, has_list, list_files
 from cosim.verdict import Verdict, judge
 from cosim.window_wiring import der_responding
 from cosim.wiring import wire
@@ -87,10 +88,29 @@ class Run:
         faults = [one.verdict.fault for one in self._all if one.verdict.fault]
         return next((fault for fault in faults if FOLLOWED not in fault), faults[0] if faults else None)
 
+    @cached_property
+    def damage(self) -> tuple[str, ...]:
+        """What is stored otherwise than it was written, of the run and what was run beside it, a sentence each.
+
+        Every byte is compared: with the list of files, and the recorded values with the manifest's digest.
+        """
+        listed = tuple(damage(self.folder)) if has_list(self.folder) else ()
+        return listed or tuple(text for one in self._all if (text := one._other_values(self.folder)))
+
+    def _other_values(self, top: Path) -> str:
+        """What is wrong if the recorded values are not those of the manifest's digest; "" if they are."""
+        try:
+            key = "kept_digest" if self.manifest.get("dropped") else "digest"
+            same = digest(self.folder) == self.manifest.get(key)
+        except ResultsError as error:
+            return str(error)
+        name = (self.folder / RESULTS).relative_to(top)
+        return "" if same else f"{name} holds other values than those of which {MANIFEST} has the {key}"
+
     @property
     def trustworthy(self) -> bool:
-        """Whether the run, and what was run beside it, passed every check."""
-        return all(one.verdict.trustworthy for one in self._all)
+        """Whether the run, and what was run beside it, passed every check, and is stored as it was written."""
+        return all(one.verdict.trustworthy for one in self._all) and not self.damage
 
 
 def open_run(folder: str | Path) -> Run:
@@ -101,6 +121,21 @@ def open_run(folder: str | Path) -> Run:
             f"'{folder}' is not the folder of a run (it has no {VERDICT}); name one that `cosim run` made"
         )
     return Run(path)
+
+
+def require_whole(run: Run, why: str) -> None:
+    """Raises ResultsError, saying `why` and what is not as it was written, if a run is damaged."""
+    if run.damage:
+        raise ResultsError(f"{run.folder} is damaged, {why}: {damage_text(run.damage)}; run the scenario again")
+
+
+_MOST_SHOWN = 5
+
+
+def damage_text(found: Sequence[str]) -> str:
+    """What is damaged, the first of it."""
+    more = len(found) - _MOST_SHOWN
+    return "; ".join(found[:_MOST_SHOWN]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _is_run(folder: Path) -> bool:
@@ -182,6 +217,10 @@ def _run_all(
         except BaseException:
             stop.set()
             raise
+    try:
+        list_files(folder)
+    except OSError as error:
+        raise _cannot_write(folder, f"{error.strerror}: {error.filename}") from None
     return Run(folder)
 
 
@@ -207,10 +246,13 @@ def _run_one(
         write_manifest(scenario, federation, folder, outcome)
         (folder / VERDICT).write_text(verdict.model_dump_json(indent=2) + "\n")
     except OSError as error:
-        cause = outcome.fault or f"{error.strerror}: {error.filename}"
-        raise MachineError(f"{cause} Nothing more can be written to {folder}; free space or use --out.") from None
+        raise _cannot_write(folder, str(outcome.fault or f"{error.strerror}: {error.filename}")) from None
     if outcome.interrupted and not failed:
         raise Interrupted
+
+
+def _cannot_write(folder: Path, cause: str) -> MachineError:
+    return MachineError(f"{cause} Nothing more can be written to {folder}; free space or use --out.")
 
 
 @contextmanager
@@ -266,9 +308,10 @@ def _clear(folder: Path, overwrite: bool) -> None:
 def replay(folder: str | Path, out: str | Path, **options: Any) -> tuple[Run, bool]:
     """Run again what made the run in `folder`; the new run, and whether its results are bit-identical.
 
-    Raises ResultsError if the folder is none or an input file has changed since.
+    Raises ResultsError if the folder is none, is damaged, or an input file has changed since.
     """
     old = open_run(folder)
+    require_whole(old, "there is nothing to hold a replay against")
     try:
         scenario = from_mapping(old.manifest["scenario"], Path(old.manifest["scenario_folder"]))
     except ScenarioError as error:
@@ -284,4 +327,4 @@ def replay(folder: str | Path, out: str | Path, **options: Any) -> tuple[Run, bo
     return new, digests[0] == digests[1]
 
 
-__all__ = ["MAIN", "Interrupted", "Progress", "Run", "open_run", "replay", "run"]
+__all__ = ["MAIN", "Interrupted", "Progress", "Run", "damage_text", "open_run", "replay", "require_whole", "run"]

@@ -1,4 +1,4 @@
-"""The command line: `cosim run|batch|validate|wire|compare|report|list|schema|replay|respond|comply|bench1547`.
+"""The command line: `cosim run|batch|validate|wire|compare|verify|report|list|schema|replay|respond|comply|...`.
 
 Exit codes: 0 good; 1 the run failed or cannot be trusted; 2 the input was wrong; 130 interrupted. Results go to
 standard output, progress and errors to standard error; `--json` prints one object. Imports are late, so that
@@ -29,6 +29,7 @@ from runs.respond import register as register_respond
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from cosim.batch_folder import Batch
     from cosim.errors import CosimError
     from cosim.simulation import Run
 
@@ -184,7 +185,7 @@ def compare(
     if is_batch(first) and is_batch(second):
         from runs.batch.compare import compare_batches, print_batch_comparison
 
-        batches = compare_batches(cosim.open_batch(first), cosim.open_batch(second))
+        batches = compare_batches(*(_batch_as_it_is(folder) for folder in (first, second)))
         if as_json:
             _print_json(batches.model_dump(mode="json"))
         else:
@@ -198,6 +199,35 @@ def compare(
         _print_json(comparison.model_dump(mode="json"))
     else:
         print_comparison(comparison, _console())
+    if comparison.first_damage or comparison.second_damage:
+        raise typer.Exit(1)
+
+
+def _batch_as_it_is(folder: Path) -> Batch:
+    """A batch, of which it is said on standard error if runs are missing. Raises ResultsError."""
+    from cosim.batch_folder import checked_batch, incomplete
+
+    batch = checked_batch(folder)
+    if batch.missing:
+        _complain(incomplete(batch))
+    return batch
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run or a batch.")],
+    as_json: Json = False,
+) -> None:
+    """Hold every stored byte of a run or a batch against what was written; name what is damaged or missing."""
+    from runs.verify import print_verified, verify_folder
+
+    found = verify_folder(folder)
+    if as_json:
+        _print_json(found.model_dump(mode="json"))
+    else:
+        print_verified(found, _console())
+    if not found.good:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -210,14 +240,17 @@ def report(
     """Write the report.html of a run or a batch (again)."""
     import cosim
     from cosim.batch_folder import is_batch
+    from cosim.simulation import require_whole
     from runs.report import write_report
 
     if is_batch(folder):
         from runs.batch_report import write_batch_report
 
-        print(write_batch_report(cosim.open_batch(folder), out))
+        print(write_batch_report(_batch_as_it_is(folder), out))
         return
-    print(write_report(cosim.open(folder), out))
+    opened = cosim.open(folder)
+    require_whole(opened, "a report of it would show what no run gave")
+    print(write_report(opened, out))
 
 
 @app.command("list")

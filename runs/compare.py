@@ -10,7 +10,7 @@ import numpy as np
 
 from cosim.results import COUPLING
 from cosim.settings import Settings
-from cosim.simulation import Run
+from cosim.simulation import Run, damage_text
 from runs.recorded import Recorded, Variable
 
 if TYPE_CHECKING:
@@ -54,9 +54,12 @@ class Comparison(Settings):
     second: str
     """The folders."""
     identical: bool
-    """Whether the digests of the results are equal: bit by bit."""
+    """Whether the results are equal, bit by bit: their digests are, and both are stored as they were written."""
     first_trustworthy: bool
     second_trustworthy: bool
+    first_damage: tuple[str, ...]
+    """What of the first is not as it was written."""
+    second_damage: tuple[str, ...]
     changes: tuple[Change, ...]
     variables: tuple[Difference, ...]
     """Every variable that both recorded over the same elements; those that differ most in proportion first."""
@@ -65,7 +68,7 @@ class Comparison(Settings):
 
 
 def compare(first: Run, second: Run) -> Comparison:
-    """Compare two runs, finished or not. Raises ResultsError if one of them cannot be read."""
+    """Compare two runs, finished or not; what is damaged is named. Raises ResultsError if one cannot be read."""
     ours, theirs = Recorded(first), Recorded(second)
     differences, remarks = [], list(_alone(ours, theirs))
     for variable in _all(ours).values():
@@ -81,9 +84,11 @@ def compare(first: Run, second: Run) -> Comparison:
     return Comparison(
         first=str(first.folder),
         second=str(second.folder),
-        identical=first.manifest["digest"] == second.manifest["digest"],
-        first_trustworthy=first.verdict.trustworthy,
-        second_trustworthy=second.verdict.trustworthy,
+        identical=not (first.damage or second.damage) and first.manifest["digest"] == second.manifest["digest"],
+        first_trustworthy=first.trustworthy,
+        second_trustworthy=second.trustworthy,
+        first_damage=first.damage,
+        second_damage=second.damage,
         changes=tuple(_changes(*(dict(_settings(scenario)) for scenario in scenarios))),
         variables=tuple(sorted(differences, key=lambda difference: -difference.relative)),
         not_compared=tuple(remarks),
@@ -202,7 +207,12 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 
     console.print(Text(f"first:  {comparison.first}{_doubt(comparison.first_trustworthy)}"))
     console.print(Text(f"second: {comparison.second}{_doubt(comparison.second_trustworthy)}"))
-    console.print("The results are bit-identical." if comparison.identical else "The results differ.")
+    damaged = {"first": comparison.first_damage, "second": comparison.second_damage}
+    for which, found in damaged.items():
+        if found:
+            console.print(Text(f"The {which} is damaged: {damage_text(found)}", "red"), soft_wrap=True)
+    if not any(damaged.values()):
+        console.print("The results are bit-identical." if comparison.identical else "The results differ.")
     if comparison.changes:
         table = Table("setting", "first", "second", title="Scenario", title_justify="left")
         for change in comparison.changes:
@@ -224,7 +234,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 
 
 def _doubt(trustworthy: bool) -> str:
-    return "" if trustworthy else "  (cannot be trusted, see its verdict)"
+    return "" if trustworthy else "  (cannot be trusted)"
 
 
 def _shown(value: Any) -> str:

@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner
 from written_runs import MINUTE, Written, constant, out
 
-from cosim.batch_folder import ROW, finish_run, read_batch, run_folder
+from cosim.batch_folder import ROW, finish_run, run_folder
 from cosim.errors import ScenarioError
 from runs.batch.cache import Cache
-from runs.batch.earlier import SUPERSEDED, Settled, checksums, settle
+from runs.batch.earlier import SUPERSEDED, Settled, settle
 from runs.batch.executor import Choice, run_batch
 from runs.batch.plan import Plan
 from runs.batch.row import Row
@@ -48,8 +48,7 @@ def make(plan: Plan, folder: Path) -> Path:
 
 
 def settled(plan: Plan, folder: Path) -> Settled:
-    written = checksums(read_batch(folder))
-    return settle(folder, plan, written, lambda row, variant: False, lambda sha256: None)
+    return settle(folder, plan, lambda row, variant: False)
 
 
 def on_disk(folder: Path) -> dict[str, str]:

@@ -17,9 +17,20 @@ import xarray
 from written_runs import MINUTE, Written, constant, out
 
 import cosim
-from cosim.batch_folder import BATCH, FILES, ROW, TABLE, Batch, batch_problems, finish_run, run_folder, write_batch
+from cosim.batch_folder import (
+    BATCH,
+    ROW,
+    TABLE,
+    Batch,
+    batch_problems,
+    checked_batch,
+    finish_run,
+    run_folder,
+    write_batch,
+)
 from cosim.errors import ResultsError
 from cosim.results import digest
+from cosim.stored_files import FILES
 from runs.batch.figures import compute_figures
 from runs.batch.file import batch_from_mapping
 from runs.batch.keep import keep_only
@@ -215,7 +226,7 @@ def test_undisturbed_twins_open_too(plan: Plan, tmp_path: Path) -> None:
         finish_run(where, Row(run=variant.run, number=1, outcome="good", key=variant.key).model_dump_json())
     write_batch(folder, {})
     collect(folder, plan)
-    batch = cosim.open_batch(folder)
+    batch = checked_batch(folder)
     assert float(batch.results("oak.power", baseline=True).real.max().compute()) == 0.5
     (folder / "runs/0001/baseline/results.zarr/oak/power/0").write_bytes(b"")
     with pytest.raises(ResultsError, match=r"run 0001: baseline/results\.zarr/oak/power/0 has 0 bytes"):
@@ -246,6 +257,11 @@ def edit_row(folder: Path) -> None:
     path.write_text(path.read_text().replace('"outcome":"good"', '"outcome":"failed"'))
 
 
+def rewrite(folder: Path) -> None:
+    row = (folder / "runs/0002" / ROW).read_text()
+    finish_run(folder / "runs/0002", row.replace('"outcome":"good"', '"outcome":"failed"'))
+
+
 def edit_table(folder: Path) -> None:
     table = pandas.read_parquet(folder / TABLE)
     table.loc[1, "outcome"] = "failed"
@@ -259,15 +275,16 @@ def finish_another(folder: Path) -> None:
 SABOTAGE: list[tuple[Callable[[Path], Any], str]] = [
     (truncate, r"run 0002: results\.zarr/oak/power/0 has [\d,]+ bytes instead of [\d,]+"),
     (lambda folder: chunk(folder).unlink(), r"run 0002: results\.zarr/oak/power/0 is missing"),
-    (lambda folder: shutil.rmtree(chunk(folder).parent), r"run 0002: results\.zarr/oak/power/\.zarray is missing"),
+    (lambda folder: shutil.rmtree(chunk(folder).parent), r"run 0002: results\.zarr/oak/power is missing"),
     (lambda folder: shutil.rmtree(folder / "runs/0002"), r"run 0002: its folder .* is missing"),
     (lambda folder: shutil.rmtree(folder / "runs"), r"run 0001: its folder .* is missing"),
     (lambda folder: (folder / "runs/0002" / ROW).unlink(), r"run 0002: it has no row\.json, so it is not finished"),
-    (lambda folder: (folder / "runs/0002" / ROW).write_text("{"), r"run 0002: its folder cannot be read"),
-    (lambda folder: (folder / "runs/0002" / FILES).unlink(), r"run 0002: its folder cannot be read"),
+    (lambda folder: (folder / "runs/0002" / ROW).write_text("{"), r"run 0002: row\.json has 1 bytes instead of"),
+    (lambda folder: (folder / "runs/0002" / FILES).unlink(), r"run 0002: its list of files files\.json cannot be"),
     (lambda folder: (folder / "runs/0002/verdict.json").write_text("{}"), r"run 0002: verdict\.json has 2 bytes"),
     (lambda folder: chunk(folder).with_name("99").touch(), r"run 0002: results\.zarr/oak/power/99 was added"),
-    (edit_row, r"run 0002: the table is out of step with its row\.json"),
+    (edit_row, r"run 0002: row\.json has [\d,]+ bytes instead of"),
+    (rewrite, r"run 0002: the table is out of step with its row\.json"),
     (edit_table, r"table\.parquet is not the one that batch\.json describes"),
     (finish_another, r"run 0007: it is finished, but not in the table"),
     (lambda folder: (folder / TABLE).unlink(), r"4 runs are finished, but there is no table\.parquet"),
@@ -293,7 +310,38 @@ def test_a_flipped_byte_is_found_when_every_byte_is_compared(made: Make) -> None
     cosim.open_batch(folder)
     with pytest.raises(ResultsError, match=r"run 0002: .*power/0 holds other bytes than were written") as raised:
         cosim.open_batch(folder, verify=True)
-    assert f"--resume --out {folder} --rerun 0002`" in str(raised.value)
+    assert f"--resume --out {folder}`" in str(raised.value)
+
+
+def test_a_flipped_row_is_found_without_comparing_every_byte(made: Make) -> None:
+    """It has its old size, and it is what the table was made from."""
+    folder = made()
+    path = folder / "runs/0002" / ROW
+    path.write_text(path.read_text().replace('"outcome":"good"', '"outcome":"lost"'))
+    with pytest.raises(ResultsError, match=r"run 0002: row\.json holds other bytes than were written"):
+        cosim.open_batch(folder)
+
+
+def test_planned_runs_that_are_missing_are_said(plan: Plan, made: Make) -> None:
+    """Four are planned: a table of three is whole as far as it goes, and no answer to the batch's question."""
+    folder = made()
+    shutil.rmtree(folder / "runs/0003")
+    collect(folder, plan)
+    with pytest.warns(
+        UserWarning, match=r"1 of the 4 planned runs in .* have not been made; `cosim batch FILE --resume"
+    ):
+        batch = cosim.open_batch(folder)
+    assert batch.missing == ("0003",)
+    with pytest.raises(ResultsError, match="run 0003: it is planned, but not in the table"):
+        cosim.open_batch(folder, verify=True)
+
+
+def test_an_empty_table_is_no_verified_batch(plan: Plan, tmp_path: Path) -> None:
+    """What a worker leaves that writes into a folder of its own: a table without a row."""
+    write_batch(tmp_path, {})
+    collect(tmp_path, plan)
+    with pytest.raises(ResultsError, match="run 0001: it is planned, but not in the table"):
+        cosim.open_batch(tmp_path, verify=True)
 
 
 def test_of_much_damage_the_first_is_named_and_the_rest_counted(made: Make) -> None:
@@ -378,7 +426,7 @@ def test_two_batches_are_compared_run_by_run(plan: Plan, two_good: Path, made: M
     other = made()
     shutil.rmtree(other / "runs/0003")
     row = json.loads((other / "runs/0002" / ROW).read_text())
-    (other / "runs/0002" / ROW).write_text(json.dumps({**row, "outcome": "untrusted", "digest": "other"}))
+    finish_run(other / "runs/0002", json.dumps({**row, "outcome": "untrusted", "digest": "other"}))
     collect(other, plan)
     from typer.testing import CliRunner
 

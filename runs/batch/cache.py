@@ -12,14 +12,11 @@ import secrets
 import shutil
 from pathlib import Path
 
-from cosim.batch_folder import ROW, RUNS, run_folder, run_problems, write_atomically
+from cosim.batch_folder import RUNS, rewrite_row, run_folder, run_problems
 from cosim.results import RESULTS
-from runs.batch.earlier import row_sha256
 from runs.batch.plan import Variant
 from runs.batch.row import CACHEABLE, Row
 from runs.batch.task import WORK, as_written, finished_row, swap
-
-CHECKSUM = "row.sha256"  #: of the row, in the folder of a run in the cache
 
 
 class Cache:
@@ -68,8 +65,7 @@ class Cache:
             cached=True,
             log=row.log.replace(f"{RUNS}/{row.run}/", f"{RUNS}/{variant.run}/"),
         )
-        (copy / CHECKSUM).unlink(missing_ok=True)
-        write_atomically(copy / ROW, as_written(row))
+        rewrite_row(copy, as_written(row))
         target = run_folder(out, variant.run)
         target.parent.mkdir(parents=True, exist_ok=True)
         swap(copy, target)
@@ -82,11 +78,7 @@ class Cache:
 
 def _is_whole(entry: Path) -> bool:
     """Whether every byte of a run in the cache is as it was written; its results may be linked from other batches."""
-    try:
-        wanted, found = (entry / CHECKSUM).read_text(), row_sha256((entry / ROW).read_text())
-    except (OSError, ValueError):
-        return False
-    return wanted == found and not run_problems(entry.parents[1], entry.name, verify=True)
+    return not run_problems(entry.parents[1], entry.name, verify=True)
 
 
 def _drop(entry: Path) -> None:
@@ -103,7 +95,6 @@ def _appear(source: Path, target: Path) -> None:
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         _copy(source, partial)
-        (partial / CHECKSUM).write_text(row_sha256((partial / ROW).read_text()))
         with contextlib.suppress(FileExistsError):
             partial.rename(target)
     except OSError:

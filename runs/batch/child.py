@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cosim.batch_folder import ROW, write_atomically
+from cosim.batch_folder import ROW
 from cosim.engine.warm import WarmLauncher
 from cosim.errors import CosimError, MachineError, ScenarioError
 from cosim.simulation import Interrupted, Run, run
+from cosim.stored_files import write_atomically
 from runs.batch.figures import compute_figures
 from runs.batch.file import EVERYTHING
 from runs.batch.row import Row

@@ -17,9 +17,9 @@ import dask
 from distributed import Client, LocalCluster, Reschedule, WorkerPlugin, get_worker
 from distributed.comm.addressing import get_address_host_port
 
+from cosim.code_identity import code_hash
 from cosim.errors import Fault, MachineError, ScenarioError
 from cosim.manifest import versions
-from runs.batch.plan import code_hash
 from runs.batch.row import Row
 from runs.batch.task import RunTask, Stopped, Zygotes, execute
 

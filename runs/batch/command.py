@@ -93,10 +93,11 @@ def batch(
 
 def _say_kept(folder: Path, total: int) -> None:
     """Say on standard error what an interrupted batch has left, and how to go on."""
-    from cosim.batch_folder import finished_runs
-    from runs.batch.earlier import checksums, read_earlier
+    from cosim.batch_folder import finished_runs, missing_runs
+    from runs.batch.earlier import read_earlier
 
-    finished = len(checksums(read_earlier(folder)) or finished_runs(folder))
+    written = read_earlier(folder)
+    finished = total - len(missing_runs(written)) if "table" in written else len(finished_runs(folder))
     print(
         f"cosim: {finished} of {total} runs are finished and kept in {folder}; add --resume to go on", file=sys.stderr
     )

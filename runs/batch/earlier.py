@@ -7,22 +7,23 @@ so that whatever interrupts this, the next call finds them.
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cosim.batch_folder import ROW, RUNS, read_batch, run_folder, run_problems, write_atomically
+from cosim.batch_folder import ROW, RUNS, read_batch, rewrite_row, run_folder, run_problems
 from cosim.errors import ResultsError
 from runs.batch.plan import Plan, Variant
 from runs.batch.row import Row
 from runs.batch.task import as_written, finished_row
 
 SUPERSEDED = "superseded"  #: the subfolder of a batch's folder for finished runs that its plan no longer has
+THREADS = 8  #: that hold files against their hashes
 RETIRED = "row.retired.json"  #: the row of a run that is made again; its files stay until they are replaced
 
 Again = Callable[[Row, Variant], bool]
@@ -43,6 +44,7 @@ class Settled:
     kept: dict[str, Row] = field(default_factory=dict)  #: by the name of the run now
     replaced: int = 0  #: finished runs that stay until their replacement is made
     superseded: int = 0  #: finished runs that the plan no longer has
+    damaged: dict[str, str] = field(default_factory=dict)  #: what is wrong with runs that are made again
 
 
 def read_earlier(folder: Path) -> Mapping[str, Any]:
@@ -52,31 +54,16 @@ def read_earlier(folder: Path) -> Mapping[str, Any]:
     return {}
 
 
-def checksums(written: Mapping[str, Any]) -> Mapping[str, str]:
-    """The SHA-256 of rows by run, as `batch.json` holds them during a batch and after it."""
-    table = written.get("table") or {}
-    found: Mapping[str, str] = written.get("row_sha256") or table.get("row_sha256") or {}
-    return found
-
-
-def row_sha256(text: str) -> str:
-    """The checksum of a row as it is written."""
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def settle(
-    folder: Path, plan: Plan, expected: Mapping[str, str], again: Again, note: Callable[[Mapping[str, str]], None]
-) -> Settled:
+def settle(folder: Path, plan: Plan, again: Again, *, full: bool = True) -> Settled:
     """Put every finished run that the plan still has under its name there, and aside what the plan no longer has.
 
-    `expected`: the rows' checksums; a run whose row differs is not used. `again`: whether a run that fits shall be
-    made again nevertheless. `note` is told the checksums of the kept rows before they get their new names.
-    Raises OSError.
+    `again`: whether a run that fits shall be made again nevertheless. With `full` every byte of the finished runs is
+    held against their lists of files, otherwise the rows and the sizes of the other files. Raises OSError.
     """
     settled = Settled()
     (folder / RUNS).mkdir(exist_ok=True)
     variants = {variant.run: variant for variant in plan.variants}
-    chosen, spare = _choose(plan, list(_intact(folder, expected)), again)
+    chosen, spare = _choose(plan, _intact(folder, settled, full=full), again)
     moving = {run: one for run, one in chosen.items() if one.folder != run_folder(folder, run)}
     for one in spare:
         if one.folder.parent.name != RUNS:
@@ -93,33 +80,37 @@ def settle(
     _clear(folder, variants, moving)
     settled.kept = {run: _placed(one.row, variants[run]) for run, one in chosen.items()}
     for run, one in moving.items():
-        write_atomically(one.folder / ROW, as_written(settled.kept[run]))
-    note({run: row_sha256(as_written(row)) for run, row in settled.kept.items()})
+        rewrite_row(one.folder, as_written(settled.kept[run]))
     for run, row in settled.kept.items():
         if run in moving:
             moving[run].folder.rename(run_folder(folder, run))
         elif (run_folder(folder, run) / ROW).read_text() != as_written(row):
-            write_atomically(run_folder(folder, run) / ROW, as_written(row))
+            rewrite_row(run_folder(folder, run), as_written(row))
     with suppress(OSError):  # it holds something
         (folder / SUPERSEDED).rmdir()
     return settled
 
 
-def _intact(folder: Path, expected: Mapping[str, str]) -> Iterator[_Found]:
+def _intact(folder: Path, settled: Settled, *, full: bool) -> list[_Found]:
     """The finished runs that are as they were written. The rows of others are retired, so that they are made again."""
-    for where in sorted([*_entries(folder / RUNS), *_entries(folder / SUPERSEDED)]):
-        if not (where / ROW).is_file():
-            continue
-        row = finished_row(where)
-        wanted = expected.get(where.name) if where.parent.name == RUNS else None
-        if row is None or (wanted and hashlib.sha256((where / ROW).read_bytes()).hexdigest() != wanted):
-            retire(where)
-        elif row.outcome == "invalid":
-            shutil.rmtree(where)  # it holds nothing but its error
-        elif run_problems(folder, f"../{where.parent.name}/{where.name}"):
-            retire(where)
-        else:
-            yield _Found(where, row)
+    entries = sorted([*_entries(folder / RUNS), *_entries(folder / SUPERSEDED)])
+    places = [where for where in entries if (where / ROW).is_file()]
+
+    def look(where: Path) -> tuple[Row | None, str]:
+        problems = run_problems(folder, f"../{where.parent.name}/{where.name}", verify=full)
+        return finished_row(where), problems[0].text if problems else ""
+
+    found = []
+    with ThreadPoolExecutor(THREADS) as pool:
+        for where, (row, problem) in zip(places, pool.map(look, places), strict=True):
+            if row is None or problem:
+                settled.damaged[where.name] = problem or f"its {ROW} cannot be read"
+                retire(where)
+            elif row.outcome == "invalid":
+                shutil.rmtree(where)  # it holds nothing but its error
+            else:
+                found.append(_Found(where, row))
+    return found
 
 
 def _choose(plan: Plan, found: list[_Found], again: Again) -> tuple[dict[str, _Found], list[_Found]]:

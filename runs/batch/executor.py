@@ -17,15 +17,16 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from cosim.batch_folder import BATCH, LOG, run_folder, write_batch
+from cosim.code_identity import code_hash
 from cosim.errors import CosimError, Fault, MachineError, ScenarioError
 from cosim.manifest import versions
 from runs.batch.cache import Cache
-from runs.batch.earlier import SUPERSEDED, checksums, read_earlier, settle
+from runs.batch.earlier import SUPERSEDED, read_earlier, settle
 from runs.batch.events import EventLog
-from runs.batch.plan import Plan, Variant, code_hash
+from runs.batch.plan import Plan, Variant
 from runs.batch.progress import Show, State
 from runs.batch.row import CACHEABLE, Row
 from runs.batch.table import collect, describe
@@ -52,6 +53,7 @@ class Choice:
     workers: int = 1  #: on this machine, without a scheduler
     scheduler: str | None = None
     cache: Path | None = None
+    verify: Literal["full", "quick"] = "full"  #: whether finished runs are held against their hashes, or their sizes
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def _batch_folder(plan: Plan, out: Path, choice: Choice) -> Iterator[Path]:
             _check_name(plan, out, earlier)
             shutil.rmtree(out / WORK, ignore_errors=True)
             (out / WORK).mkdir()
-            write_batch(out, {**describe(plan), "row_sha256": dict(checksums(earlier))})
+            write_batch(out, describe(plan))
             try:
                 yield out
             finally:
@@ -186,15 +188,16 @@ class _Batch:
 
     def _settle(self) -> None:
         """Keep every finished run that still fits, under the name that the plan gives it."""
-
-        def note(sha256: Mapping[str, str]) -> None:
-            write_batch(self.folder, {**describe(self.plan), "row_sha256": dict(sha256)})
-
-        settled = settle(self.folder, self.plan, checksums(read_earlier(self.folder)), self._again, note)
+        settled = settle(self.folder, self.plan, self._again, full=self.choice.verify == "full")
+        for run, problem in settled.damaged.items():
+            self.log.write("run damaged", run=run, problem=problem)
         for row in settled.kept.values():
             if self.cache is not None:
                 self.cache.store(row, run_folder(self.folder, row.run))
             self._keep(row, "run kept")
+        if settled.damaged:
+            run, problem = next(iter(settled.damaged.items()))
+            self.state.notes.append(f"{len(settled.damaged)} finished runs are damaged; the first, {run}: {problem}")
         if settled.replaced:
             self.state.notes.append(f"{settled.replaced} finished runs no longer match and will be replaced")
         if settled.superseded:

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from cosim.batch_folder import write_atomically
-from cosim.results import MANIFEST, RESULTS
+from cosim.results import MANIFEST, RESULTS, digest
 from cosim.simulation import Run
 from cosim.stored_arrays import CONSOLIDATED, arrays, groups
+from cosim.stored_files import write_atomically
 
 
 def is_kept(key: str, patterns: Iterable[str]) -> bool:
@@ -24,7 +24,8 @@ def keep_only(run: Run, patterns: Sequence[str]) -> None:
     """Drop every output of the run and its twin that no pattern names; labels and times go with the last output.
 
     The manifest says under `dropped` what is gone; its `digest` stays that of the full results, so that runs can
-    still be held against each other. The store is replaced whole. Raises OSError.
+    still be held against each other; `kept_digest` is that of what is left. The store is replaced whole.
+    Raises OSError.
     """
     for one in (run, run.baseline):
         if one is not None and (one.folder / RESULTS).is_dir():
@@ -61,7 +62,8 @@ def _keep_only(folder: Path, patterns: Sequence[str]) -> None:
     new.rename(store)
     shutil.rmtree(old)
     manifest = json.loads((folder / MANIFEST).read_text())
-    write_atomically(folder / MANIFEST, json.dumps({**manifest, "dropped": dropped}, indent=2) + "\n")
+    left = {"dropped": dropped, "kept_digest": digest(folder)}
+    write_atomically(folder / MANIFEST, json.dumps({**manifest, **left}, indent=2) + "\n")
 
 
 def _parents(key: str) -> set[str]:

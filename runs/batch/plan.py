@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from cosim.batch_folder import run_name
+from cosim.code_identity import code_hash
 from cosim.contract import Port
 from cosim.errors import Fault, ScenarioError
 from cosim.federation import Federation
-from cosim.manifest import input_hashes, versions
+from cosim.manifest import input_hashes
 from cosim.registry import federate_class, unknown
 from cosim.scenario import Scenario, from_mapping, is_disturbed
 from cosim.seeds import generator
@@ -108,12 +110,11 @@ def make_plan(batch: BatchFile) -> Plan:
     """
     _check_count(batch)
     points = [(group, values) for group in batch.groups or (None,) for values in _points(batch, group)]
-    digits = max(4, len(str(len(points))))
     wired: dict[str, _Wired] = {}
     built: dict[str, Any] = {}
     variants = []
     for number, (group, values) in enumerate(points, start=1):
-        run = f"{number:0{digits}d}"
+        run = run_name(number, len(points))
         name = group.name if group else ""
         scenario, key, error = None, "", ""
         try:
@@ -186,22 +187,6 @@ def content_key(
             "plugins": {kind: found for kind in sorted(set(kinds)) if (found := _plugin_hash(kind))},
         }
     )
-
-
-@cache
-def code_hash() -> str:
-    """SHA-256 of the project's code and tables and of the versions of what it uses."""
-    import cosim
-
-    root = Path(str(cosim.__file__)).parents[1]
-    total = hashlib.sha256(json.dumps(versions(), sort_keys=True).encode())
-    for folder in ("cosim", "federates", "feeders", "solvers", "runs/batch"):
-        for path in sorted((root / folder).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                total.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
-    for name in ("measures", "recorded", "summary"):
-        total.update((root / "runs" / f"{name}.py").read_bytes())
-    return total.hexdigest()
 
 
 @cache

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosim.batch_folder import run_folder, write_atomically
+from cosim.batch_folder import run_folder
 from cosim.errors import Fault, MachineError, ScenarioError, SolverError
 from cosim.simulation import open_run
+from cosim.stored_files import write_atomically
 from runs.batch.file import BatchFile, RunLimits, batch_from_mapping
 from runs.batch.plan import Plan, Variant, make_plan
 from runs.batch.row import Row
