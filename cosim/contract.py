@@ -121,9 +121,12 @@ class Federate(ABC):
         """
         return ()
 
-    def window_settings(self) -> Mapping[str, Any]:
-        """What a federate that stands for this one in an event window may take into settings of the same names."""
-        return {}
+    def window_settings(self) -> Mapping[str, Any] | None:
+        """What a federate that stands for this one in an event window has to take into settings of the same names.
+
+        None: nothing could stand for it, and a window that is to follow it is refused.
+        """
+        return None
 
     def start(self, folder: Path) -> None:  # noqa: B027 - nothing to start is common
         """Start engines, in the federate's own process; `folder` is scratch space, emptied after."""

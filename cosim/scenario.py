@@ -170,7 +170,10 @@ class Link(Settings):
     source: str
     """Where the value comes from: `federate.port` or `federate.port[label]`."""
     destination: str
-    """Where it goes: `federate.port` or `federate.port[label]`; links to one place add up."""
+    """Where it goes: `federate.port` or `federate.port[label]`; powers that are linked to one place add up."""
+    by_label: bool = False
+    """True: every label of the destination takes the source's value of the same label, whatever their order and
+    however many more the source has. Otherwise the two ports must have the same labels in the same order."""
     gain: float = 1.0
     """What the value is multiplied with [1]; not 0."""
     lagged: bool = False

@@ -19,6 +19,7 @@ from cosim.model import Model
 from cosim.perturbations import Perturbation
 from cosim.registry import unknown
 from cosim.scenario import Feeder, Scenario
+from cosim.settings import Settings
 from cosim.units import NANOSECONDS, format_duration
 from cosim.wiring_parts import Part, Wish
 from cosim.yaml_places import Location
@@ -200,8 +201,33 @@ def window_knowledge(
         return known | ({"grid": of_day} if "grid" in fields else {"case": of_day, "from_day": True})
     of_window = {window_name(feeder): feeder for feeder in followed(scenario)}
     if name in of_window and of_window[name] in parts:
-        known |= parts[of_window[name]].federate.window_settings()
+        known |= parts[of_window[name]].federate.window_settings() or {}
     return known if window.der_response else known | {"der_response": False}
+
+
+def check_followed(scenario: Scenario, parts: Mapping[str, Part], faults: list[Fault]) -> None:
+    """What stands for a feeder in the window must be that feeder: the same network, the same homes."""
+    for feeder, position in followed(scenario).items():
+        day, own = parts.get(feeder), parts.get(window_name(feeder))
+        if day is None or own is None:
+            continue
+        known = day.federate.window_settings()
+        if known is None:
+            place = scenario.place((*PLACE, "feeders", position, "name"))
+            problem = f"'{feeder}' cannot be followed in an event window: no model of its kind stands for it there."
+            remedy = "Leave it out, so that it keeps its power in the window, or give it a published feeder."
+            faults.append(Fault(place, problem, remedy))
+            continue
+        for name, value in known.items():
+            if name in type(own.config).model_fields and not _same(own.config, name, value):
+                problem = f"differs from '{feeder}' of the day, which it stands for."
+                place = scenario.place((*PLACE, "feeders", position, "model", name))
+                faults.append(Fault(place, problem, "Leave it out: it is taken from the feeder of the day."))
+
+
+def _same(config: Settings, name: str, value: Any) -> bool:
+    """Whether a setting holds what it would if it were given as `value`."""
+    return bool(getattr(config, name) == getattr(config.update(**{name: value}), name))
 
 
 def der_responding(scenario: Scenario, federation: Federation) -> bool:
@@ -280,7 +306,7 @@ def _feeder_links(scenario: Scenario, window: EventWindow, parts: Mapping[str, P
         of_day = parts[feeder.name]
         for wanted in own.ports:
             given_port = of_day.port(wanted.name, "out")
-            if wanted.direction == "in" and given_port is not None and given_port.shape == wanted.shape:
+            if wanted.direction == "in" and given_port is not None:
                 yield _wish(f"{of_day.name}.{wanted.name}", f"{own.name}.{wanted.name}", own.location)
         groups = own.port("der_available", "in")
         if window.sources == "sun" and groups is not None:

@@ -28,6 +28,7 @@ from cosim.federation import (
     LinkSpec,
     PortReference,
 )
+from cosim.link_fit import joined_by_label, misfit, not_additive
 from cosim.model import Model
 from cosim.perturbations import Perturbation, perturbation_class
 from cosim.registry import described, federate_class, unknown
@@ -37,6 +38,7 @@ from cosim.units import UNITS, format_duration
 from cosim.window_wiring import (
     PLACE,
     check_disturbance,
+    check_followed,
     check_window,
     followed,
     shared_device_links,
@@ -75,6 +77,7 @@ def wire(scenario: Scenario, built: dict[str, Part] | None = None) -> Federation
     if faults:
         raise ScenarioError(faults)
     parts = _build(scenario, faults, built)
+    check_followed(scenario, parts, faults)
     for part in parts.values():
         _check_ports(scenario, part, faults)
     if faults:
@@ -84,12 +87,13 @@ def wire(scenario: Scenario, built: dict[str, Part] | None = None) -> Federation
         parts[disturbance.name] = disturbance
     wishes = [
         *_coupling_links(scenario, parts, faults),
-        *_own_links(scenario, faults),
+        *_own_links(scenario, parts, faults),
         *window_links(scenario, parts),
         *_perturbation_links(scenario, parts),
     ]
     wishes += _common_links(parts, {str(wish.link.destination) for wish in wishes})
     links = [wish.link for wish in wishes if _check_link(scenario, parts, wish, faults)]
+    _check_sums(scenario, parts, wishes, links, faults)
     _check_inputs(scenario, parts, {link.destination.federate + "." + link.destination.port for link in links}, faults)
     _check_steps(scenario, parts, faults)
     _check_exclude(scenario, parts, links, faults)
@@ -426,7 +430,7 @@ def _boundary(scenario: Scenario, feeder: Feeder, location: Location, *, lagged:
     return [Wish(voltage, location), Wish(power, location)]
 
 
-def _own_links(scenario: Scenario, faults: list[Fault]) -> list[Wish]:
+def _own_links(scenario: Scenario, parts: Mapping[str, Part], faults: list[Fault]) -> list[Wish]:
     wishes = []
     for position, link in enumerate(scenario.links):
         ends = {}
@@ -443,8 +447,23 @@ def _own_links(scenario: Scenario, faults: list[Fault]) -> list[Wish]:
                 lagged=link.lagged,
                 tolerance=link.tolerance,
             )
-            wishes.append(Wish(spec, ("links", position)))
+            wishes += _joined(scenario, parts, Wish(spec, ("links", position)), link.by_label, faults)
     return wishes
+
+
+def _joined(
+    scenario: Scenario, parts: Mapping[str, Part], wish: Wish, by_label: bool, faults: list[Fault]
+) -> list[Wish]:
+    """The link itself, or where it joins by label one for each."""
+    if not by_label:
+        return [wish]
+    ends = ((wish.link.source, "out"), (wish.link.destination, "in"))
+    ports = [parts[end.federate].port(end.port, way) if end.federate in parts else None for end, way in ends]
+    try:
+        return [Wish(link, wish.location) for link in joined_by_label(wish.link, *ports)]
+    except ValueError as error:
+        faults.append(Fault(scenario.place((*wish.location, "by_label")), f"link {wish.link.key}: {error}."))
+        return []
 
 
 def _perturbation_links(scenario: Scenario, parts: Mapping[str, Part]) -> list[Wish]:
@@ -508,27 +527,31 @@ def _check_link(scenario: Scenario, parts: Mapping[str, Part], wish: Wish, fault
             continue
         ends[end] = port
     if len(ends) == 2:
-        problem = _misfit(wish.link, ends["source"], ends["destination"])
+        problem = misfit(wish.link, ends["source"], ends["destination"])
         if problem:
             faults.append(Fault(scenario.place(wish.location), f"link {wish.link.key}: {problem}"))
     return len(faults) == before
 
 
-def _misfit(link: LinkSpec, source: Port, destination: Port) -> str:
-    """Why the two ports of a link do not fit; "" if they do."""
-    if source.unit != destination.unit:
-        return f"the source is in {source.unit}, the destination in {destination.unit}. Link ports of one unit."
-    if source.is_complex != destination.is_complex:
-        kind = "complex" if source.is_complex else "real"
-        return f"the source is {kind}, the destination is not. Link ports of one type."
-    if link.source.shape(source) != link.destination.shape(destination):
-        shapes = f"{link.source.shape(source)} against {link.destination.shape(destination)}"
-        return f"the shapes differ, {shapes}. Choose a label, as in `port[label]`, or ports of one shape."
-    if link.lagged and destination.initial is None:
-        return f"a lagged link needs an initial value, and '{destination.name}' has none. Leave `lagged` out."
-    if link.late and destination.initial is None:
-        return f"its source begins later, and '{destination.name}' has no value until then."
-    return ""
+def _check_sums(
+    scenario: Scenario,
+    parts: Mapping[str, Part],
+    wishes: Sequence[Wish],
+    links: Sequence[LinkSpec],
+    faults: list[Fault],
+) -> None:
+    """What ends at one input must be able to add up there; the fault stands at the last link that the author wrote."""
+    ending: dict[tuple[str, str], list[Wish]] = {}
+    kept = {id(link) for link in links}
+    for wish in wishes:
+        if id(wish.link) in kept:
+            ending.setdefault((wish.link.destination.federate, wish.link.destination.port), []).append(wish)
+    for (federate, name), found in ending.items():
+        port = parts[federate].port(name, "in")
+        problem = "" if port is None else not_additive(port, [wish.link for wish in found])
+        if problem:
+            own = [wish.location for wish in found if wish.location[0] == "links"] or [found[-1].location]
+            faults.append(Fault(scenario.place(own[-1]), f"{federate}.{name} {problem}"))
 
 
 def _check_inputs(scenario: Scenario, parts: Mapping[str, Part], linked: set[str], faults: list[Fault]) -> None:

@@ -188,10 +188,10 @@ class GridlabdFeeder(Federate):
         """The place where it stands, if that is known."""
         return () if self._site is None else (self._site,)
 
-    def window_settings(self) -> Mapping[str, Any]:
-        """The published feeder, the homes' places and their PV."""
+    def window_settings(self) -> Mapping[str, Any] | None:
+        """The published feeder, the homes' places and their PV; none for a model of your own."""
         if self._plan is None:
-            return {}
+            return None
         homes = self.config.homes
         return {
             "feeder": self.config.feeder,

@@ -446,6 +446,33 @@ def test_a_disturbance_between_two_steps_is_refused(times: dict[str, str], words
     assert words[0].replace("window's", "run's") in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"kind": "gridlabd_feeder", "glm": "own.glm", "swing": "source"},
+        {"kind": "equivalent_feeder", "homes": {"count": 50}},
+    ],
+)
+def test_a_window_on_a_feeder_that_nothing_there_represents_is_refused(tmp_path: Path, model: dict[str, Any]) -> None:
+    """The IEEE 123-node feeder stood in for any: 3.565 MW where the user's own model of 0.9 MW hung."""
+    swing = "object meter { name source; bustype SWING; phases ABCN; nominal_voltage 2401.78; }"
+    (tmp_path / "own.glm").write_text(f"clock {{ timezone UTC0; }}\nmodule powerflow;\n{swing}\n")
+    given = mapping() | {"feeders": [{"name": "oak", "bus": "15", "model": model}]}
+    with pytest.raises(ScenarioError) as caught:
+        wire(from_mapping(given, tmp_path))
+    assert "event_window.feeders[0].name" in str(caught.value)
+    assert "no model of its kind stands for it" in str(caught.value)
+
+
+@pytest.mark.parametrize("other", [{"feeder": "ieee13"}, {"homes": 12}])
+def test_a_window_on_another_feeder_than_the_days_is_refused(other: dict[str, Any]) -> None:
+    homes = {"count": 4, "pv_share": 0}
+    day = {"name": "oak", "bus": "15", "model": {"kind": "gridlabd_feeder", "homes": homes}}
+    text = refused({"feeders": [{"name": "oak", "model": other}]}, feeders=[day], demand={})
+    (name,) = other
+    assert f"event_window.feeders[0].model.{name}: differs from 'oak' of the day" in text
+
+
 def test_a_step_too_coarse_for_a_clause_is_refused() -> None:
     """Category III has 0.083 s to momentary cessation (Table 16): at least two steps must fit."""
     text = refused({"step": "50 ms", "duration": "2 s"})
