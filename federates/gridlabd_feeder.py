@@ -203,7 +203,7 @@ class GridlabdFeeder(Federate):
         }
 
     def start(self, folder: Path) -> None:
-        """Load the model; what GridLAB-D says is in `folder`/gridlabd.log."""
+        """Load the model; what GridLAB-D says is in `folder`/gridlabd.log, and at last in the run's run.log."""
         config = self.config
         try:
             if self._plan is not None:
@@ -212,7 +212,7 @@ class GridlabdFeeder(Federate):
             elif config.glm is not None:
                 self._running = OwnModel(config.glm, config.swing, config.climate, config.meters, self._clock, folder)
         except (EngineError, GlmError) as error:
-            raise ModelError(f"{error}. Correct the model; the whole log is {folder / 'gridlabd.log'}.") from error
+            raise ModelError(f"{error}. Correct the model; all that GridLAB-D said is in run.log.") from error
 
     def solve(self, time: Time, inputs: Exchange) -> Exchange:
         """Advance GridLAB-D to `time`."""

@@ -352,7 +352,7 @@ def test_a_model_of_ones_own(tmp_path: Path) -> None:
 
 def test_a_broken_model_of_ones_own_shows_its_line(tmp_path: Path) -> None:
     broken = OWN.replace("bustype SWING;", "bustype SWING")
-    with pytest.raises(ModelError, match=r"own\.glm\(5\): property bustype .*gridlabd\.log"):
+    with pytest.raises(ModelError, match=r"own\.glm\(5\): property bustype .*run\.log"):
         alone(_run, _own(tmp_path, broken), [{}], tmp_path)
     with pytest.raises(ModelError, match="a unit that it does not know"):
         alone(_run, _own(tmp_path, OWN.replace("5280 ft", "5280 feets")), [{}], tmp_path)

@@ -13,6 +13,7 @@ from gridlabd_alone import alone
 
 from feeders.glm import FORMATS, HEAD, Clock, Site, Solver, feeder_glm
 from feeders.gridlabd_engine import Engine, EngineError, check_model
+from feeders.gridlabd_library import built_in_names, load_library
 from feeders.homes import HomeDistributions, draw_homes
 from feeders.homes_glm import place_homes
 from feeders.neighbourhood import Neighbourhood, RunningNeighbourhood, Weather, all_available
@@ -212,3 +213,19 @@ def test_the_sweep_refuses_fault_check(tmp_path: Path) -> None:
 
 def _first_step(text: str, folder: Path) -> None:
     Engine(text, folder).step_to(START + timedelta(minutes=1))
+
+
+# What the library leaves behind -------------------------------------------------------------------------------
+
+
+def _built_in_names() -> tuple[int, int]:
+    import gridlabd  # noqa: F401 - it loads the library
+
+    before = len(built_in_names())
+    load_library()
+    return before, len(built_in_names())
+
+
+def test_the_library_names_no_file_in_the_temporary_folder() -> None:
+    """It would append to /tmp/gld_debug.log and make /tmp/gridlabd-pmap-3, whatever TMPDIR says."""
+    assert alone(_built_in_names) == (2, 0)

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from cosim.engine.files import BROKER_FILE, FEDERATION_FILE
+from cosim.engine.files import BROKER_FILE, ENGINE_LOGS, FEDERATION_FILE, WORKING
 from cosim.engine.launcher import LocalLaunch, begin_cold
 from cosim.engine.status import ROW, StatusTable
 from cosim.errors import MachineError
@@ -140,7 +140,7 @@ class Deputy:
 
     def _state(self) -> object:
         codes = [process.poll() for process in self._launch.local.values()]
-        sizes = [(path.name, path.stat().st_size) for path in self._files()]
+        sizes = [(str(path), path.stat().st_size) for path in self._files()]
         return self.status.rows[self._own].tobytes(), codes, sizes
 
     def _report(self, news: News) -> Report:
@@ -162,17 +162,22 @@ class Deputy:
 
     def _files(self) -> list[Path]:
         own = (path for path in self.scratch.iterdir() if path.name not in self._given)
-        return sorted(path for path in own if path.name.endswith((*_GROWING, *_WHOLE)))
+        mirrored = sorted(path for path in own if path.name.endswith((*_GROWING, *_WHOLE)))
+        mirrored += sorted(self.scratch.glob(ENGINE_LOGS))
+        if self._ended.is_set():  # what federates wrote in their working folders is whole only now
+            mirrored += sorted(path for path in self.scratch.glob(f"*{WORKING}/**/*") if path.is_file())
+        return mirrored
 
     def _pieces(self, sizes: Mapping[str, int]) -> Iterator[tuple[str, int, bytes]]:
         """What the supervisor lacks of each file."""
         for path in self._files():
-            known = sizes.get(path.name, 0)
-            if path.name in sizes and path.stat().st_size <= known:
+            name = str(path.relative_to(self.scratch))
+            known = sizes.get(name, 0)
+            if name in sizes and path.stat().st_size <= known:
                 continue
             with path.open("rb") as file:
                 file.seek(known)
-                yield path.name, known, file.read()
+                yield name, known, file.read()
 
 
 def is_growing(name: str) -> bool:

@@ -26,7 +26,7 @@ import numpy as np
 from cosim.contract import Message, Time
 from cosim.engine.connection import Address, Core, Membership, SecondaryError, start_broker
 from cosim.engine.failure import Failure
-from cosim.engine.files import BROKER_FILE, FEDERATION_FILE, ROUNDS
+from cosim.engine.files import BROKER_FILE, FEDERATION_FILE, ROUNDS, WORKING
 from cosim.engine.inputs import Inputs, check_next_time
 from cosim.engine.journal import Column, JournalWriter
 from cosim.engine.lifeline import die_with_parent
@@ -266,7 +266,15 @@ def _drive(federation: Federation, process: str, steppers: Sequence[Stepper], me
 
 
 def main(folder: Path, interface: str, process: str) -> int:
-    """Run the federates of `process`; 0 if all reached the end."""
+    """Run the federates of `process`; 0 if all reached the end.
+
+    The working folder is one of its own: what a federate writes by a bare name stays out of the caller's folder, and is
+    kept in the run's.
+    """
+    folder = folder.absolute()
+    working = folder / f"{process}{WORKING}"
+    working.mkdir()
+    os.chdir(working)
     federation = Federation.model_validate_json((folder / FEDERATION_FILE).read_text())
     status = StatusTable(folder, [spec.name for spec in federation.federates])
     steppers, membership = _prepare(folder, federation, process, interface, status)

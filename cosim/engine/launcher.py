@@ -98,13 +98,19 @@ class LocalProcess:
             os.killpg(self.pid, signal.SIGKILL)
 
     def processor_time(self) -> float:
-        """Used by its main thread and by its children [s]."""
-        if self._watched is not None:
-            with contextlib.suppress(psutil.Error):
-                threads, times = self._watched.threads(), self._watched.cpu_times()
-                own = sum(thread.user_time + thread.system_time for thread in threads if thread.id == self.pid)
-                return own + times.children_user + times.children_system
-        return 0.0
+        """Used by its main thread and by its children, those that still run among them [s]."""
+        if self._watched is None:
+            return 0.0
+        used = 0.0
+        with contextlib.suppress(psutil.Error):
+            threads, times = self._watched.threads(), self._watched.cpu_times()
+            used += sum(thread.user_time + thread.system_time for thread in threads if thread.id == self.pid)
+            used += times.children_user + times.children_system
+            for child in self._watched.children(recursive=True):
+                with contextlib.suppress(psutil.Error):  # it may have ended
+                    times = child.cpu_times()
+                    used += times.user + times.system + times.children_user + times.children_system
+        return used
 
     def memory(self) -> int:
         """Resident memory [B]."""

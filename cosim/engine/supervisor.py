@@ -14,14 +14,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from cosim.contract import Time
 from cosim.engine.failure import Failure, read_failures
-from cosim.engine.files import FEDERATION_FILE, SCRATCH
+from cosim.engine.files import ENGINE_LOGS, FEDERATION_FILE, FILES, SCRATCH, WORKING
 from cosim.engine.launcher import ColdLauncher, Launch, Launcher, Process
 from cosim.engine.recorder import Recorder
 from cosim.engine.status import PHRASES, Phase, StatusTable
@@ -31,6 +31,9 @@ from cosim.units import format_duration
 
 POLL = 0.03  #: [s] between two looks
 GRACE = 1.5  #: [s] to find the first cause once something failed
+LOOK_FOR_WORK = 0.5  #: [s] between two looks at who starts: its children must be searched for
+LAST_WORDS = 4  #: lines that are quoted of a process that ended by itself
+MOST_SAID = 600  #: characters of them
 LINGER = 3.0  #: [s] that a process may take to end after its federates have
 
 #: The phases before the first step; who is in the first of them is the one that the others wait for.
@@ -78,6 +81,15 @@ class Fault:
         return f"{who}at simulated {format_duration(self.time)}: {self.cause} {self.remedy}".rstrip()
 
 
+@dataclass(frozen=True)
+class _Work:
+    """What a starting process has worked."""
+
+    since: float  #: [s] when it was last seen to have used the processor
+    used: float  #: [s] of processor time up to then, with its children
+    looked: float  #: [s] when it was looked at
+
+
 class Supervisor:
     """One run of one federation."""
 
@@ -87,10 +99,10 @@ class Supervisor:
         """`folder` is where results go; scratch files live in a subfolder of it while the run goes on."""
         self.federation = federation
         self.folder = folder
-        self.scratch = folder / SCRATCH
+        self.scratch = folder.absolute() / SCRATCH  # a federate's process works elsewhere
         self.stop = stop or threading.Event()
         self._launch: Launch = launcher.launch(federation, self.scratch)
-        self._idle: dict[str, tuple[float, float]] = {}
+        self._idle: dict[str, _Work] = {}
         self._began = time.monotonic()
         self._first_step: float | None = None
         self.outcome = Outcome()
@@ -195,6 +207,8 @@ class Supervisor:
             how, remedy = (lost, _LOST_REMEDY) if code is None else _ending(code)
             early = ", before the stop time" if row["time"] < self.federation.duration else ""
             cause = f"its process {how} while it {PHRASES[Phase(int(row['phase']))]}{early}."
+            if code is not None and (said := self._last_words(name)):
+                cause = f"{cause.rstrip('.')}. Its last words: {said.rstrip('.')}."
             others = [entry.name for entry in unfinished if entry is not spec]
             if others:
                 cause += f" It shared the process with {', '.join(others)}."
@@ -258,11 +272,15 @@ class Supervisor:
             return Fault(name, 0, cause, remedy, self._log_end(self._process_of(name)))
         if row["phase"] not in (Phase.BUILDING, Phase.STARTING):
             return None
+        seen = self._idle.get(name)
+        if seen is not None and now - seen.looked < min(LOOK_FOR_WORK, limits.idle / 1e9):
+            return None
         used = self._processes[self._process_of(name)].processor_time()
-        since, before = self._idle.setdefault(name, (now, used))
-        if used - before > 0.02:
-            self._idle[name] = (now, used)
-        elif now - since > limits.idle / 1e9:
+        if seen is None or abs(used - seen.used) > 0.02:  # a child that ended may take its share along
+            self._idle[name] = _Work(now, used, now)
+            return None
+        self._idle[name] = replace(seen, looked=now)
+        if now - seen.since > limits.idle / 1e9:
             allowed = format_duration(limits.idle)
             cause = f"never joins: it {phrase} and has used no processor time for more than {allowed}."
             remedy = f"It may wait for something outside; if that is right, raise limits.idle (now {allowed})."
@@ -278,7 +296,22 @@ class Supervisor:
         return next(spec.process for spec in self.federation.federates if spec.name == name)
 
     def _log_end(self, process: str) -> str:
-        return "\n".join(self._log(process).splitlines()[-30:])
+        texts = [self._log(process), *(text for _, text in self._engine_logs(process))]
+        return "\n".join(line for text in texts for line in text.splitlines()[-30:])
+
+    def _engine_logs(self, process: str) -> list[tuple[str, str]]:
+        """What the engines of a process said, each with a title."""
+        members = {f"{spec.name}.scratch": spec.name for spec in self.federation.processes[process]}
+        paths = [path for path in sorted(self.scratch.glob(ENGINE_LOGS)) if path.parent.name in members]
+        return [(f"{path.name} of {members[path.parent.name]}", path.read_text(errors="replace")) for path in paths]
+
+    def _last_words(self, process: str) -> str:
+        """The last lines that a process that ended, or its engine, has written; "" if it said nothing."""
+        texts = [*(text for _, text in self._engine_logs(process)), self._log(process)]
+        said = next(
+            (lines for text in texts if (lines := [line.strip() for line in text.splitlines() if line.strip()])), []
+        )
+        return " | ".join(said[-LAST_WORDS:])[-MOST_SAID:]
 
     def _log(self, process: str) -> str:
         with contextlib.suppress(FileNotFoundError):  # what is lost on its way may have said nothing
@@ -323,14 +356,19 @@ class Supervisor:
         return bool(running) and self.outcome.fault is not None and bool(read_failures(self.scratch))
 
     def _close(self) -> None:
-        """Keep the processes' output beside the results."""
+        """Keep the processes' output, their engines' logs and the files that they wrote beside the results."""
         with contextlib.suppress(OSError), (self.folder / "run.log").open("w") as log:
             for name in self._processes:
-                text = self._log(name)
-                if text.strip():
-                    log.write(f"== process {name}\n{text}\n")
+                for title, text in [(f"process {name}", self._log(name)), *self._engine_logs(name)]:
+                    if text.strip():
+                        log.write(f"== {title}\n{text}\n")
             if self.outcome.fault is not None:
                 log.write(f"== fault\n{self.outcome.fault}\n{self.outcome.fault.detail}\n")
+        with contextlib.suppress(OSError):
+            for folder in self.scratch.glob(f"*{WORKING}"):
+                if any(folder.iterdir()):
+                    (self.folder / FILES).mkdir(exist_ok=True)
+                    folder.rename(self.folder / FILES / folder.name.removesuffix(WORKING))
 
     def _collect(self, recorder: Recorder | None) -> None:
         """Store what was recorded, and how far each federate came."""

@@ -276,6 +276,7 @@ class _Post:
 
     def _keep(self, name: str, position: int, piece: bytes) -> None:
         path = self._scratch / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         if deputy.is_growing(name):
             with path.open("ab") as file:
                 file.truncate(position)
