@@ -129,7 +129,11 @@ class Federate(ABC):
         return None
 
     def start(self, folder: Path) -> None:  # noqa: B027 - nothing to start is common
-        """Start engines, in the federate's own process; `folder` is scratch space, emptied after."""
+        """Start engines, in the federate's own process; `folder` is scratch space, emptied after.
+
+        What an engine says belongs into a `*.log` there: the run's log and errors take it up. What is written into the
+        working folder is kept in the run's folder.
+        """
 
     def next_time(self, time: Time) -> Time | None:
         """The first time after `time` at which to solve (None: no more); by default each base step."""
