@@ -51,6 +51,35 @@ class Port:
 
 
 @dataclass(frozen=True)
+class Flow:
+    """A recorded power [W, kW, MW] that fills or empties a stock, or a recorded energy [kWh, MWh] that came in a step.
+
+    Of complex power [kVA, MVA] the real part counts. It has the shape of the stock's energy.
+    """
+
+    output: str  #: the name of the output
+    over: Literal["step that begins", "step that ends"]  #: in which the recorded value flows, from step to step
+    sign: Literal[1, -1] = 1  #: 1: positive fills the stock, -1: positive empties it
+    charging: float | tuple[Any, ...] = 1.0  #: share of what flows in that the stock gets [1]; also nested tuples
+    discharging: float | tuple[Any, ...] = 1.0  #: share of what the stock gives that flows out [1]; as above
+
+
+@dataclass(frozen=True)
+class Stock:
+    """A store of energy: its recorded change must be the integral of its recorded flows, at every recorded step.
+
+    The verdict holds a run to it, and to the limits; who carries out a flow declares the stock.
+    """
+
+    energy: str  #: the name of the output [kWh, MWh]
+    flows: tuple[Flow, ...] = ()  #: all that fill and empty it, losses and what is drawn among them
+    capacity: float | tuple[Any, ...] | None = None  #: largest energy, one number or nested tuples in the shape of it
+    least: float | None = 0.0  #: smallest energy
+    tolerance: float = 1e-6  #: largest trusted error of the whole balance [energy's unit]: of numbers, not of physics
+    unbalanced: str = ""  #: why its flows are not recorded, where they are not: the verdict quotes it
+
+
+@dataclass(frozen=True)
 class Message:
     """What agents send each other; an agent is `federate` or `federate/part`."""
 
@@ -119,6 +148,10 @@ class Federate(ABC):
         A setting whose type is that of a fact (or that or None) and which the scenario does not give takes it. A fact
         that contradicts one of its type that was known before is refused.
         """
+        return ()
+
+    def stocks(self) -> Sequence[Stock]:
+        """The stores of energy among the outputs: each output in [kWh] or [MWh] is one."""
         return ()
 
     def window_settings(self) -> Mapping[str, Any] | None:

@@ -6,8 +6,9 @@ that a value published at a slot is read at every later one. Federates that iter
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from fnmatch import fnmatch
 from typing import Any, NamedTuple, Protocol
 
 from cosim.contract import Context, Federate, Port, Time
@@ -19,6 +20,11 @@ from cosim.units import Duration
 MAIN_PROCESS = "main"  #: the process of all federates that need none of their own; it holds the broker
 
 SLOT = 1_000  #: [ns] of HELICS time from one slot to the next
+
+
+def is_recorded(output: str, exclude: Iterable[str]) -> bool:
+    """Whether the output `federate.port` is to be recorded; patterns of `exclude` have `*` and `?`."""
+    return not any(fnmatch(output, pattern) for pattern in exclude)
 
 
 class Labelled(Protocol):

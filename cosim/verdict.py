@@ -21,6 +21,7 @@ from cosim.federation import Federation
 from cosim.port_statements import check_values, expectations
 from cosim.results import COUPLING, RESULTS
 from cosim.settings import Settings
+from cosim.stock_balance import check_stocks, unbalanced_energies
 from cosim.stored_arrays import arrays, groups
 from cosim.units import format_duration
 
@@ -57,6 +58,7 @@ def judge(federation: Federation, folder: Path, outcome: Outcome) -> Verdict:
         expected += [
             *_unlooked(federation),
             *(c for spec in federation.federates for c in expectations(store, spec.name)),
+            *(c for spec in federation.federates for c in unbalanced_energies(store, spec.name)),
         ]
     except ResultsError as error:
         checks.append(Check(name="recorded", passed=False, detail=str(error)))
@@ -112,6 +114,7 @@ def _of_stored(federation: Federation, store: Store, outcome: Outcome) -> Iterat
     for spec in federation.federates:
         yield from _recorded(store, spec.name, outcome.steps.get(spec.name, 0))
         yield from check_values(store, spec.name)
+        yield from check_stocks(store, spec.name)
     yield from _links(federation, store)
     yield from _mismatch(federation, store)
 

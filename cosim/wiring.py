@@ -27,6 +27,7 @@ from cosim.federation import (
     LeftOut,
     LinkSpec,
     PortReference,
+    is_recorded,
 )
 from cosim.link_fit import joined_by_label, misfit, not_additive
 from cosim.model import Model
@@ -34,6 +35,7 @@ from cosim.perturbations import Perturbation, perturbation_class
 from cosim.registry import described, federate_class, unknown
 from cosim.results import COUPLING
 from cosim.scenario import DEFAULT_KINDS, Feeder, Scenario, absolute_kind, faults_of
+from cosim.stock_balance import stock_faults
 from cosim.units import UNITS, format_duration
 from cosim.window_wiring import (
     PLACE,
@@ -213,7 +215,7 @@ def _build(scenario: Scenario, faults: list[Fault], built: dict[str, Part] | Non
             config = found.Config.model_validate(settings, context={"folder": scenario.folder})
             federate = found(config, context)
             ports, left_out = tuple(federate.ports()), tuple(federate.left_out())
-            parts[name] = Part(name, location, kind, config, federate, ports, left_out)
+            parts[name] = Part(name, location, kind, config, federate, ports, left_out, tuple(federate.stocks()))
             if built is not None:
                 if len(built) >= MOST_BUILT:
                     built.clear()
@@ -268,6 +270,9 @@ def _check_ports(scenario: Scenario, part: Part, faults: list[Fault]) -> None:
                 Fault(scenario.place(part.location), f"port '{port.name}' of '{part.name}' {problem}.", remedy)
             )
         seen.add((port.name, port.direction))
+    for problem in stock_faults(part.ports, part.stocks):
+        remedy = "This is a fault of the model, not of the scenario."
+        faults.append(Fault(scenario.place(part.location), f"{problem} ('{part.name}').", remedy))
 
 
 def _config_fault(scenario: Scenario, location: Location, error: ConfigError) -> Fault:
@@ -610,6 +615,20 @@ def _check_exclude(
             faults.append(Fault(place, problem, "Name outputs without a limit or a physical range only."))
         elif not found and not of_twin:
             faults.append(Fault(place, f"{unknown('output', pattern, outputs)}."))
+        for energy, flow in _stocks_without_flow(scenario, parts):
+            if fnmatch(flow, pattern):
+                problem = f"leaves out {flow}, without which {energy} cannot be held against what flowed."
+                faults.append(Fault(place, problem, f"Leave out {energy} too, or neither."))
+
+
+def _stocks_without_flow(scenario: Scenario, parts: Mapping[str, Part]) -> Iterable[tuple[str, str]]:
+    """Each recorded energy of a stock with each of its flows that is not to be recorded."""
+    for part in parts.values():
+        for stock in part.stocks:
+            if is_recorded(f"{part.name}.{stock.energy}", scenario.outputs.exclude):
+                flows = (f"{part.name}.{flow.output}" for flow in stock.flows)
+                missing = (flow for flow in flows if not is_recorded(flow, scenario.outputs.exclude))
+                yield from ((f"{part.name}.{stock.energy}", flow) for flow in missing)
 
 
 def _decides(port: Port) -> bool:
@@ -618,11 +637,12 @@ def _decides(port: Port) -> bool:
 
 
 def _unlooked(scenario: Scenario, parts: Mapping[str, Part]) -> Iterable[str]:
-    """Outputs of which something is expected and that are not recorded."""
+    """Outputs of which something is expected, such as a stock's balance, and that are not recorded."""
     for part in parts.values():
         for port in part.ports:
             output = f"{part.name}.{port.name}"
-            if port.expected is not None and any(fnmatch(output, pattern) for pattern in scenario.outputs.exclude):
+            held = port.expected is not None or any(stock.energy == port.name for stock in part.stocks)
+            if port.direction == "out" and held and not is_recorded(output, scenario.outputs.exclude):
                 yield output
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from cosim.calibrated import parameter_file, read_parameter_file, require
-from cosim.contract import Array, Context, Exchange, Fact, Federate, Port, Time
+from cosim.contract import Array, Context, Exchange, Fact, Federate, Flow, Port, Stock, Time
 from cosim.errors import ConfigError, ContractError, SolverError
 from cosim.metering import Meter, Request, requested
 from cosim.seeds import generator
@@ -19,6 +19,8 @@ from cosim.settings import Settings
 from cosim.site import PlaceSettings, needed
 from cosim.units import Duration, Temperature, quantity, written
 from feeders.equivalents import (
+    BATTERY,
+    INVERTER,
     NAMES,
     TABLES,
     Equivalent,
@@ -156,6 +158,12 @@ class EquivalentFeeder(Federate):
     def facts(self) -> Sequence[Fact]:
         """The place where it stands."""
         return (self._site,)
+
+    def stocks(self) -> Sequence[Stock]:
+        """The homes' batteries: what a step draws or gives is known at its beginning."""
+        one_way = INVERTER * BATTERY
+        flow = Flow("battery_power", "step that begins", charging=one_way, discharging=one_way)
+        return (Stock("battery_energy", (flow,), capacity=tuple(self._plan.homes.battery_energy.tolist())),)
 
     def start(self, folder: Path) -> None:
         """Work out where the sun stands; imports pandas and pvlib."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from cosim.contract import Array, Context, Exchange, Federate, Port, Time
+from cosim.contract import Array, Context, Exchange, Federate, Port, Stock, Time
 from cosim.event_window import WindowTimes
 from cosim.settings import Settings
 from cosim.units import quantity, written
@@ -100,6 +100,13 @@ class EventWindow(Federate):
                 Port("feeder_energy", "MWh", "out", "energy drawn by feeders in the window, as they have it"),
             ]
         return ports
+
+    def stocks(self) -> Sequence[Stock]:
+        """The two energies count up what the boundary's two sides had; they are held against each other."""
+        if not self.config.dynamics:
+            return ()
+        why = "it counts what feeders drew within the window; `mean_mismatch` holds the two counts together"
+        return tuple(Stock(name, least=None, unbalanced=why) for name in ("grid_energy", "feeder_energy"))
 
     def next_time(self, time: Time) -> Time | None:
         """Each step of the window and its end, the day's steps outside."""

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from cosim.calibrated import parameter_file, read_parameter_file
-from cosim.contract import Array, Context, Exchange, Fact, Federate, Port, Time
+from cosim.contract import Array, Context, Exchange, Fact, Federate, Port, Stock, Time
 from cosim.errors import ConfigError, ContractError, ModelError, SolverError
 from cosim.metering import Meter, Request, requested
 from cosim.seeds import generator
@@ -187,6 +187,13 @@ class GridlabdFeeder(Federate):
     def facts(self) -> Sequence[Fact]:
         """The place where it stands, if that is known."""
         return () if self._site is None else (self._site,)
+
+    def stocks(self) -> Sequence[Stock]:
+        """The homes' batteries."""
+        if self._plan is None:
+            return ()
+        capacity = tuple(self._plan.homes.battery_energy.tolist())
+        return (Stock("battery_energy", capacity=capacity, unbalanced="GridLAB-D does not say what flows in"),)
 
     def window_settings(self) -> Mapping[str, Any] | None:
         """The published feeder, the homes' places and their PV; none for a model of your own."""

@@ -28,6 +28,7 @@ import yaml
 from cosim.contract import Context, Exchange, Federate, Message, Port
 from cosim.engine.launcher import ONE_THREAD
 from cosim.registry import federate_class, federate_kinds
+from cosim.stock_balance import ENERGY_UNITS, stock_faults
 from cosim.units import UNITS
 
 CASES = Path(__file__).parent / "contract_cases"
@@ -209,6 +210,17 @@ def test_ports_are_well_formed(kind: str) -> None:
             assert all(isinstance(label, str) and label for label in labels), port
     assert ports == list(federate.ports()), "ports must give the same when asked again"
     assert ports == list(build(kind)[0].ports()), "ports must depend on the settings only"
+
+
+@KINDS
+def test_every_energy_is_a_stock_or_says_why_not(kind: str) -> None:
+    federate, _ = build(kind)
+    ports, stocks = list(federate.ports()), list(federate.stocks())
+    assert not list(stock_faults(ports, stocks))
+    energies = {port.name for port in ports if port.direction == "out" and port.unit in ENERGY_UNITS}
+    flows = {flow.output for stock in stocks for flow in stock.flows}
+    assert energies == {stock.energy for stock in stocks} | (energies & flows)
+    assert stocks == list(federate.stocks()), "stocks must give the same when asked again"
 
 
 @KINDS

@@ -15,7 +15,6 @@ import time as clock
 import traceback
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict
-from fnmatch import fnmatch
 from heapq import heapify, heappop, heapreplace
 from itertools import islice
 from pathlib import Path
@@ -34,7 +33,7 @@ from cosim.engine.outputs import Outputs
 from cosim.engine.status import Phase, StatusTable
 from cosim.engine.switchboard import Line, Switchboard
 from cosim.errors import ContractError, CosimError
-from cosim.federation import MAIN_PROCESS, SLOT, FederateSpec, Federation, IterationGroup
+from cosim.federation import MAIN_PROCESS, SLOT, FederateSpec, Federation, IterationGroup, is_recorded
 
 LAST_TO_GO = 60.0  #: [s] that a process waits for the others to finish
 
@@ -49,11 +48,10 @@ class Stepper:
         status.enter(spec.name, Phase.BUILDING)
         self.federate = federation.build(spec)
         self.ports = tuple(self.federate.ports())
+        self.stocks = {stock.energy: stock for stock in self.federate.stocks()}
         self.links = federation.links_to(spec.name)
         given = [port for port in self.ports if port.direction == "out"]
-        self._recorded = [
-            port for port in given if not any(fnmatch(f"{spec.name}.{port.name}", e) for e in federation.exclude)
-        ]
+        self._recorded = [port for port in given if is_recorded(f"{spec.name}.{port.name}", federation.exclude)]
         self._outputs = Outputs([*self._recorded, *(port for port in given if port not in self._recorded)])
         self._inputs = Inputs(self.ports, self.links)
         self.group = None if spec.group is None else federation.groups[spec.group]
@@ -79,7 +77,7 @@ class Stepper:
         self.journal = JournalWriter(self.folder, self.spec.name, self._columns())
 
     def _columns(self) -> list[Column]:
-        columns = [Column.of_port(port) for port in self._recorded]
+        columns = [Column.of_port(port, self.stocks.get(port.name)) for port in self._recorded]
         columns += [self._inputs.column(link) for link in self.links if link.tolerance is not None]
         if self.leads:
             columns.append(Column(ROUNDS, "1", "rounds until the iterated coupling agreed", {}, is_complex=False))

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cosim.contract import Port, Time
+from cosim.contract import Port, Stock, Time
 from cosim.port_statements import attributes_of
+from cosim.stock_balance import STOCK, written
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,13 @@ class Column:
     title: str
     coordinates: Mapping[str, Sequence[str]]
     is_complex: bool
-    stated: Mapping[str, Any] = field(default_factory=dict)  #: what the port states of its values
+    stated: Mapping[str, Any] = field(default_factory=dict)  #: what the port and its stock state of its values
     link: str | None = None  #: the link whose used value this is; None for an output
 
     @classmethod
-    def of_port(cls, port: Port) -> Column:
-        return cls(port.name, port.unit, port.title, port.coordinates, port.is_complex, attributes_of(port))
+    def of_port(cls, port: Port, stock: Stock | None = None) -> Column:
+        stated = attributes_of(port) | ({} if stock is None else {STOCK: written(stock)})
+        return cls(port.name, port.unit, port.title, port.coordinates, port.is_complex, stated)
 
     @property
     def shape(self) -> tuple[int, ...]:
