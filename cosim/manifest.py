@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -28,7 +28,18 @@ def scenario_hash(scenario: Scenario) -> str:
 def input_hashes(federation: Federation) -> dict[str, str]:
     """SHA-256 of every file that a federate's settings name, and of federates given as files."""
     files = {Path(text) for spec in federation.federates for text in [spec.kind, *_texts(spec.settings)]}
-    return {str(path): _hash(path, *_state(path)) for path in sorted(files) if _is_file(path)}
+    return {str(path): _hash_of(path) for path in sorted(files) if _is_file(path)}
+
+
+def changed_inputs(manifest: Mapping[str, Any]) -> list[str]:
+    """The input files that are no longer what the manifest says; nothing of them is executed."""
+    recorded: dict[str, str] = manifest["inputs_sha256"]
+    return [name for name, value in recorded.items() if _hash_of(Path(name)) != value]
+
+
+def _hash_of(path: Path) -> str:
+    """SHA-256 of the file `path`; "" if it is none."""
+    return _hash(path, *_state(path)) if _is_file(path) else ""
 
 
 def _state(path: Path) -> tuple[int, int, int]:

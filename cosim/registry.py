@@ -85,7 +85,7 @@ def _readable(kind: str) -> Iterator[None]:
         raise ContractError(f"federate kind '{kind}' cannot be read: {described(error)}") from error
 
 
-def described(error: Exception) -> str:
+def described(error: BaseException) -> str:
     """An error of a model's code in one line: its class, text, file and line."""
     if isinstance(error, SyntaxError):
         return f"SyntaxError: {error.msg} ({Path(error.filename or '?').name}, line {error.lineno})"

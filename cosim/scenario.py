@@ -23,6 +23,7 @@ from cosim.perturbations import perturbation_class
 from cosim.registry import UnknownKindError, federate_class
 from cosim.settings import Settings
 from cosim.site import Site, SiteSettings
+from cosim.trial_import import try_import
 from cosim.units import PositiveDuration, format_duration, written
 from cosim.yaml_places import Document, Location, read_yaml
 
@@ -392,7 +393,17 @@ def is_disturbed(document: Mapping[str, Any]) -> bool:
 
 def federate_config(kind: str, folder: Path) -> type[Settings]:
     """The settings class of a federate kind. Raises UnknownKindError, ContractError."""
-    return federate_class(absolute_kind(kind, folder)).Config
+    found = absolute_kind(kind, folder)
+    if found.endswith(".py") and Path(found).is_file():
+        try_import(Path(found))
+    return federate_class(found).Config
+
+
+def python_files(path: Path) -> list[str]:
+    """The Python files of the user's that a scenario file names: loading it executes them. Raises ScenarioError."""
+    document = read_yaml(path)
+    kinds = {kind for _, kind, _ in _models(document.value) if kind.endswith(".py")}
+    return sorted(absolute_kind(kind, path.resolve().parent) for kind in kinds)
 
 
 def absolute_kind(kind: str, folder: Path) -> str:

@@ -19,7 +19,7 @@ from cosim.engine.launcher import Launcher
 from cosim.engine.supervisor import Progress, run_federation
 from cosim.errors import MachineError, ResultsError, ScenarioError
 from cosim.federation import Federation
-from cosim.manifest import write_manifest
+from cosim.manifest import changed_inputs, write_manifest
 from cosim.results import BASELINE, HALF_STEP, MANIFEST, RESULTS, VERDICT, digest, open_tree, read_json
 from cosim.scenario import Scenario, from_mapping
 from cosim.stored_files import damage, has_list, list_files
@@ -312,16 +312,13 @@ def replay(folder: str | Path, out: str | Path, **options: Any) -> tuple[Run, bo
     """
     old = open_run(folder)
     require_whole(old, "there is nothing to hold a replay against")
+    changed = changed_inputs(old.manifest)  # first of all: one may be Python that the scenario executes
+    if changed:
+        raise ResultsError(f"input files have changed since the run in {folder}: {', '.join(changed)}")
     try:
         scenario = from_mapping(old.manifest["scenario"], Path(old.manifest["scenario_folder"]))
     except ScenarioError as error:
         raise ResultsError(f"the scenario of {folder} can no longer be run: {error}") from None
-    from cosim.manifest import input_hashes
-
-    now = input_hashes(wire(scenario))
-    changed = [path for path, value in old.manifest["inputs_sha256"].items() if now.get(path) != value]
-    if changed:
-        raise ResultsError(f"input files have changed since the run in {folder}: {', '.join(changed)}")
     new = run(scenario, out, baseline=old.baseline is not None, half_step=old.half_step is not None, **options)
     digests = [[one.manifest["digest"] for one in entry._all] for entry in (old, new)]
     return new, digests[0] == digests[1]

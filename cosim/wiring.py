@@ -228,7 +228,7 @@ def _build(scenario: Scenario, faults: list[Fault], built: dict[str, Part] | Non
                 faults.append(_config_fault(scenario, location, error))
         except ConfigError as error:
             faults.append(_config_fault(scenario, location, error))
-        except Exception as error:  # a model's own code
+        except (Exception, SystemExit) as error:  # a model's own code
             problem = f"federate '{name}' cannot be built: {described(error)}."
             faults.append(
                 Fault(scenario.place(location), problem, "This is a fault of the model, not of the scenario.")

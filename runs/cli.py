@@ -144,10 +144,17 @@ def _finish(finished: Run, *, no_report: bool, as_json: bool, extra: dict[str, A
 
 
 @app.command()
-def validate(scenario: ScenarioFile, as_json: Json = False) -> None:
+def validate(
+    scenario: ScenarioFile,
+    no_code: Annotated[
+        bool, typer.Option("--no-code", help="Refuse a scenario that names Python files, instead of executing them.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Check a scenario completely, without running it."""
     import cosim
 
+    _say_what_is_executed(scenario, refuse=no_code)
     federation = cosim.wire(cosim.load(scenario))
     left_out = [str(entry) for entry in federation.left_out]
     if as_json:
@@ -157,6 +164,19 @@ def validate(scenario: ScenarioFile, as_json: Json = False) -> None:
     print(f"{scenario}: good ({len(federation.federates)} federates, {len(federation.links)} links)")
     for line in left_out:
         print(f"  not used: {line}")
+
+
+def _say_what_is_executed(scenario: Path, *, refuse: bool) -> None:
+    """Name the Python files that a scenario brings before they are executed. Raises ScenarioError to `refuse` them."""
+    from cosim.errors import Fault, ScenarioError
+    from cosim.scenario import python_files
+
+    files = python_files(scenario)
+    if files and refuse:
+        problem = "is Python, which the scenario names as a federate, and was not executed."
+        raise ScenarioError([Fault(file, problem, "Read it, and leave out --no-code.") for file in files])
+    for file in files:
+        _complain(f"executes {file}, which the scenario names")
 
 
 @app.command()
