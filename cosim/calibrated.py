@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -172,7 +173,17 @@ class ParameterFile(Settings):
 
 
 def read_parameter_file(path: Path) -> ParameterFile:
-    """Read a parameter file. Raises ScenarioError with every fault found and its line."""
+    """A parameter file, read once as long as it stays as it is. Raises ScenarioError with every fault and its line."""
+    try:
+        state = path.stat()
+    except OSError:
+        return _read(path)
+    return _read(path, state.st_ino, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=200)
+def _read(path: Path, *state: int) -> ParameterFile:
+    """The parameter file at `path` in its `state`. Raises ScenarioError."""
     from cosim.scenario import faults_of
 
     document = read_yaml(path)

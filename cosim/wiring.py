@@ -93,7 +93,8 @@ def wire(scenario: Scenario, built: dict[str, Part] | None = None) -> Federation
         *window_links(scenario, parts),
         *_perturbation_links(scenario, parts),
     ]
-    wishes += _common_links(parts, {str(wish.link.destination) for wish in wishes})
+    ends = (wish.link.destination for wish in wishes)
+    wishes += _common_links(parts, {f"{end.federate}.{end.port}" for end in ends})
     links = [wish.link for wish in wishes if _check_link(scenario, parts, wish, faults)]
     _check_sums(scenario, parts, wishes, links, faults)
     _check_inputs(scenario, parts, {link.destination.federate + "." + link.destination.port for link in links}, faults)
@@ -493,8 +494,7 @@ def _common_links(parts: Mapping[str, Part], linked: set[str]) -> list[Wish]:
     wishes = []
     for part in parts.values():
         for port in part.ports:
-            reference = f"{part.name}.{port.name}"
-            if port.direction == "out" or any(link == reference or link.startswith(reference + "[") for link in linked):
+            if port.direction == "out" or f"{part.name}.{port.name}" in linked:
                 continue
             for source in COMMON_SOURCES:
                 if source != part.name and source in parts and parts[source].port(port.name, "out") is not None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -154,8 +155,9 @@ def available_feeders() -> tuple[str, ...]:
     return tuple(sorted(folder.name for folder in TABLES.iterdir() if (folder / "nodes.csv").is_file()))
 
 
+@cache
 def load_feeder(name: str) -> PublishedFeeder:
-    """Read the tables of the feeder called `name`.
+    """The feeder called `name`; its tables are read once.
 
     Raises
     ------
