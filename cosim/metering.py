@@ -13,7 +13,10 @@ from cosim.errors import ContractError
 
 @dataclass(frozen=True)
 class Request:
-    """A demand-response request: every cooling set-point moves by `offset` [K] until a time [s]."""
+    """A demand-response request: thermostats give way by `offset` [K] until a time [s].
+
+    A positive offset saves in summer and winter: cooling sets in that much warmer, electric heating that much colder.
+    """
 
     offset: float = 0.0
     until: float = 0.0

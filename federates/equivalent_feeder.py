@@ -60,6 +60,15 @@ class Homes(Settings):
     """Number of homes."""
     cooling_share: Share = 0.95
     """Homes with central air conditioning [1]."""
+    heat_pump_share: Share = 0.0
+    """Homes that a heat pump heats and cools [1]; what neither a heat pump nor resistance heats has a gas furnace."""
+    resistance_share: Share = 0.0
+    """Homes heated by electric resistance [1]."""
+    auxiliary_share: Share = 1.0
+    """Heat pumps with electric auxiliary heat [1]. It takes the compressor's place in a home that has grown a deadband
+    colder than where heating sets in, until the home is warm."""
+    auxiliary_lockout: Temperature | None = None
+    """Outdoor temperature at or below which auxiliary heat takes the compressor's place in any case; none: at none."""
     water_heater_share: Share = 0.5
     """Homes with an electric storage water heater [1]."""
     ev_share: Share = 0.3
@@ -76,6 +85,12 @@ class Homes(Settings):
     """Mean cooling set-point."""
     cooling_setpoint_spread: float = Field(default=1.2, ge=0)
     """Standard deviation of the cooling set-points [K]."""
+    heating_setpoint: Temperature = 18.0
+    """Mean heating set-point."""
+    heating_setpoint_spread: float = Field(default=0.0, ge=0)
+    """Standard deviation of the heating set-points [K]; where they come close, the cooling set-point gives way."""
+    heating_cop_mean: float = Field(default=3.3, ge=1.5, le=6)
+    """Mean heating coefficient of performance of heat pumps at 8.3 degC outdoors, without the fan [1]."""
     plug_power_median: Annotated[float, quantity("kW"), Field(ge=0)] = 0.55
     """Median over the homes of the day's mean power of lights, plugs and appliances [kW]."""
     ev_power: Annotated[float, quantity("kW"), Field(ge=0)] = 7.2
@@ -198,7 +213,7 @@ class EquivalentFeeder(Federate):
 
     def _warm(self, hour: float, sun: Sun, inputs: Inputs) -> State:
         """The state at the start: a while in the first weather, the vehicles as they were."""
-        state = first = self._model.start(hour)
+        state = first = self._model.start(hour, inputs.weather.temperature)
         for _ in range(self.config.warm_up // self.context.step):
             outputs = self._model.solve(state, hour, sun, inputs)
             state = self._model.after(state, hour, inputs, outputs)
@@ -249,7 +264,7 @@ class EquivalentFeeder(Federate):
     def _there(self) -> tuple[tuple[float, ...], ...]:
         """1 for a device that a home has, 0 for one that it has not, (device_class, home)."""
         homes = self._plan.homes
-        has = (homes.cooling, homes.ev_power > 0, homes.water_power > 0, np.ones(len(homes), dtype=bool))
+        has = (homes.thermostat, homes.ev_power > 0, homes.water_power > 0, np.ones(len(homes), dtype=bool))
         return tuple(tuple(row.astype(float).tolist()) for row in has)
 
 

@@ -60,6 +60,15 @@ class Homes(Settings):
     leaves every day alike."""
     cooling_share: Share = 0.95
     """Homes with central air conditioning [1]."""
+    heat_pump_share: Share = 0.0
+    """Homes that a heat pump heats and cools [1]; what neither a heat pump nor resistance heats has a gas furnace."""
+    resistance_share: Share = 0.0
+    """Homes heated by electric resistance [1]."""
+    auxiliary_share: Share = 1.0
+    """Heat pumps with electric auxiliary heat [1]. It takes the compressor's place in a home that has grown a deadband
+    colder than where heating sets in, until the home is warm."""
+    auxiliary_lockout: Temperature | None = None
+    """Outdoor temperature at or below which auxiliary heat takes the compressor's place in any case; none: at none."""
     water_heater_share: Share = 0.5
     """Homes with an electric storage water heater [1]."""
     ev_share: Share = 0.3
@@ -77,7 +86,11 @@ class Homes(Settings):
     cooling_setpoint_spread: float = Field(default=1.2, ge=0)
     """Standard deviation of the cooling set-points [K]."""
     heating_setpoint: Temperature = 18.0
-    """Heating set-point of every home (gas heating)."""
+    """Mean heating set-point."""
+    heating_setpoint_spread: float = Field(default=0.0, ge=0)
+    """Standard deviation of the heating set-points [K]; where they come close, the cooling set-point gives way."""
+    heating_cop_mean: float = Field(default=3.3, ge=1.5, le=6)
+    """Mean heating coefficient of performance of heat pumps at 8.3 degC outdoors, without the fan [1]."""
     deadband: float = Field(default=1.1, gt=0, le=5)
     """Whole width of the thermostats' deadband [K]."""
     plug_power_median: KiloWatt = 0.55
@@ -206,6 +219,7 @@ class GridlabdFeeder(Federate):
             "per_transformer": homes.per_transformer,
             "power_per_home": homes.power_per_home,
             "nodes": homes.nodes,
+            "homes_with_elements": int(self._plan.homes.has_element.sum()),
             "home_pv_rating": self._plan.homes.pv_power.tolist() if self._plan.homes.pv_power.any() else (),
         }
 
@@ -354,7 +368,7 @@ class GridlabdFeeder(Federate):
     @staticmethod
     def _there(homes: DrawnHomes) -> tuple[tuple[float, ...], ...]:
         """1 for a device that a home has, 0 for one that it has not, (device_class, home)."""
-        has = (homes.cooling, homes.ev_power > 0, homes.water_power > 0, np.ones(len(homes), dtype=bool))
+        has = (homes.thermostat, homes.ev_power > 0, homes.water_power > 0, np.ones(len(homes), dtype=bool))
         return tuple(tuple(row.astype(float).tolist()) for row in has)
 
     def _sun_site(self) -> SunSite:

@@ -151,6 +151,8 @@ class WindowFeeder(Federate):
         """Nodes where homes may stand, as in the feeder of the day."""
         home_pv_rating: tuple[KiloWatt, ...] = ()
         """Power of each home's PV [kW], 0 for none; without it the PV stays in the homes' power."""
+        homes_with_elements: int = Field(default=0, ge=0)
+        """Homes that electric resistance or auxiliary heat can heat, as in the feeder of the day; it must be 0."""
         home_pv: HomePv = HomePv()
         """How the homes' PV inverters are set."""
         home_power_factor: float = Field(default=0.97, gt=0, le=1)
@@ -213,6 +215,13 @@ class WindowFeeder(Federate):
                 sites += spread_der(self._feeder, group.name, group.count, group.phases, group.nodes)
             except ValueError as error:
                 raise ConfigError(f"der.{position}.nodes", str(error), "Choose other nodes.") from error
+        if config.homes_with_elements:
+            raise ConfigError(
+                "homes_with_elements",
+                f"is {config.homes_with_elements}: a window takes all power of heating and cooling for compressors, "
+                "which stall in a sag; electric resistance and auxiliary heat do not",
+                "Follow a feeder whose homes have `resistance_share: 0`, and `auxiliary_share: 0` with heat pumps.",
+            )
         placement = None
         if config.homes:
             try:

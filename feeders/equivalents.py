@@ -23,12 +23,15 @@ from feeders.homes import (
     needed_after,
     needed_at_start,
     self_consumption,
+    temperature_at_start,
+    thermostat_shifts,
 )
 from feeders.homes_glm import place_homes
 from feeders.neighbourhood import Neighbourhood, Weather
 from feeders.published_feeder import load_feeder
-from feeders.thermal_homes import houses_of
+from feeders.thermal_homes import heaters_of, houses_of
 from solvers import feeder_equivalent as model
+from solvers import home_heating
 from solvers.house_population import WATT_PER_BTU_H
 
 Floats = NDArray[np.float64]
@@ -116,7 +119,9 @@ class State:
     mass: Floats  #: [degC]
     cooling: Bools  #: the compressor runs
     tank: Floats  #: [degC]
-    heating: Bools  #: the tank's element is on
+    heating: Bools  #: furnace, element or heat pump runs
+    auxiliary: Bools  #: auxiliary heat in the place of the heat pump's compressor
+    tank_heating: Bools  #: the tank's element is on
     needed: Floats  #: what each vehicle is short of [kWh]
     battery_wanted: Floats  #: output that would bring the home's exchange to zero, a step ago [kW]
     stored: Floats  #: in the battery [kWh]
@@ -139,7 +144,10 @@ class RunningEquivalent:
         homes = plan.homes
         self._parts = max(1, int(np.ceil(step / LONGEST - 1e-9)))
         self._hours = step / 3600.0 / self._parts
-        self._thermal = model.thermal_homes(houses_of(homes))
+        houses = houses_of(homes)
+        self._conductance = houses.conductance
+        self._heaters = heaters_of(homes, houses)
+        self._thermal = model.thermal_homes(houses)
         self._thermal_step = model.thermal_step(self._thermal, self._hours)
         self._tank_heat = model.WATER_HEAT * homes.water_volume  # [kWh/K]
         self._has_tank = homes.water_power > 0
@@ -149,15 +157,19 @@ class RunningEquivalent:
         self._spot = loads.power / 1e3  # (loads, 3) [MVA]
         self._impedance, self._current = np.array([shares[kind] for kind in loads.model]).reshape(-1, 2).T
 
-    def start(self, hour: float) -> State:
-        """The state at time of day `hour` [h] before the warm-up."""
+    def start(self, hour: float, outdoors: float) -> State:
+        """The state at time of day `hour` [h] and `outdoors` [degC] before the warm-up."""
         homes = self.plan.homes
+        indoors = temperature_at_start(homes, self._conductance, outdoors)
+        off = np.zeros(len(homes), dtype=np.bool_)
         return State(
-            air=homes.temperature,
-            mass=homes.temperature,
-            cooling=np.zeros(len(homes), dtype=np.bool_),
+            air=indoors,
+            mass=indoors,
+            cooling=off,
             tank=homes.water_temperature,
-            heating=np.zeros(len(homes), dtype=np.bool_),
+            heating=off,
+            auxiliary=off,
+            tank_heating=off,
             needed=needed_at_start(homes, hour),
             battery_wanted=np.zeros(len(homes)),
             stored=homes.battery_charge * homes.battery_energy,
@@ -170,10 +182,11 @@ class RunningEquivalent:
         supplied = inputs.home
         state = self.switched(state, inputs)
         _, drawn = model.cooling_at(self._thermal, inputs.weather.temperature, inputs.weather.relative_humidity)
-        hvac = np.where(state.cooling, drawn, 0.0)
+        _, for_heat = home_heating.heating_at(self._heaters, state.auxiliary, inputs.weather.temperature, reached)
+        hvac = np.where(state.cooling, drawn, 0.0) + np.where(state.heating, for_heat, 0.0)
         plug = np.where(supplied, self._plug(hour) * model.zip_factor(reached, *PLUG_ZIP), 0.0)
         vehicle = charge(homes, state.needed, hour, self._step / 3600.0, inputs.ev_charger & supplied)
-        water = np.where(state.heating, homes.water_power, 0.0)
+        water = np.where(state.tank_heating, homes.water_power, 0.0)
         roof = np.where(supplied, self.roofs(sun, inputs.weather), 0.0)
         battery = -np.where(supplied, self._battery_output(state), 0.0)
         active = hvac + plug + vehicle + water - roof + battery
@@ -223,15 +236,27 @@ class RunningEquivalent:
 
     def switched(self, state: State, inputs: Inputs) -> State:
         """The state after thermostats have acted on it."""
-        homes, half = self._thermal, self._thermal.deadband / 2
-        setpoint = homes.setpoint + inputs.thermostat_offset
+        homes, half, may = self._thermal, self._thermal.deadband / 2, inputs.thermostat & inputs.home
+        cooler, warmer = thermostat_shifts(self.plan.homes, inputs.thermostat_offset)
+        setpoint = homes.setpoint + cooler
         cooling = model.thermostat(state.cooling, state.air, setpoint + half, setpoint - half)
-        cooling &= inputs.thermostat & inputs.home & (homes.capacity > 0)
+        cooling &= may & (homes.capacity > 0)
+        heating, auxiliary = home_heating.switched(
+            self._heaters,
+            state.heating,
+            state.auxiliary,
+            state.air,
+            inputs.weather.temperature,
+            self._heaters.setpoint + warmer,
+            homes.deadband,
+        )
         tank = self.plan.homes.water_setpoint
         # A tank is heated when it is cold: the thermostat of minus its temperature.
-        heating = model.thermostat(state.heating, -state.tank, TANK_BAND - tank, -TANK_BAND - tank)
-        heating &= inputs.water_heater & inputs.home & self._has_tank
-        return replace(state, cooling=cooling, heating=heating)
+        tank_heating = model.thermostat(state.tank_heating, -state.tank, TANK_BAND - tank, -TANK_BAND - tank)
+        tank_heating &= inputs.water_heater & inputs.home & self._has_tank
+        return replace(
+            state, cooling=cooling, heating=heating & may, auxiliary=auxiliary & may, tank_heating=tank_heating
+        )
 
     def after(self, state: State, hour: float, inputs: Inputs, outputs: Outputs) -> State:
         """The state a step later; `outputs` are those of `solve` at `hour` [h]."""
@@ -240,22 +265,25 @@ class RunningEquivalent:
         removed, _ = model.cooling_at(self._thermal, weather.temperature, weather.relative_humidity)
         wall = model.wall_irradiance(weather.dni, weather.dhi, weather.ghi) / 1e3  # [kW/m2]
         sun = parameters.solar_gain * self._thermal.aperture * wall
+        reached = self.load_voltage(inputs.head_voltage)
         plug = np.where(inputs.home, self._plug(hour), 0.0)
         draw = self._draw(hour) * model.WATER_HEAT  # [kW/K]
         for _ in range(self._parts):
             state = self.switched(state, inputs)
             tank_loss = np.where(self._has_tank, TANK_LOSS * (state.tank - state.air), 0.0)
             gains = 0.9 * plug + tank_loss + sun
+            given, _ = home_heating.heating_at(self._heaters, state.auxiliary, weather.temperature, reached)
+            cooled = np.where(state.cooling, parameters.cooling * removed, 0.0)
             air, mass = model.next_temperatures(
                 self._thermal,
                 self._thermal_step,
                 state.air,
                 state.mass,
                 weather.temperature,
-                gains / 2 - np.where(state.cooling, parameters.cooling * removed, 0.0),
+                gains / 2 - cooled + np.where(state.heating, given, 0.0),
                 gains / 2,
             )
-            heat = np.where(state.heating, homes.water_power, 0.0) - tank_loss - draw * (state.tank - INLET)
+            heat = np.where(state.tank_heating, homes.water_power, 0.0) - tank_loss - draw * (state.tank - INLET)
             tank = np.where(self._has_tank, state.tank + heat * self._hours / self._tank_heat, state.tank)
             state = replace(state, air=air, mass=mass, tank=tank)
         step = self._step / 3600.0

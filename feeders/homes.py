@@ -15,6 +15,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.home_heating import GAS, HEAT_PUMP, NO_LOCKOUT, RESISTANCE
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -47,6 +49,9 @@ class HomeDistributions:
     """
 
     cooling_share: float = 0.95  #: homes with central air conditioning; hot climate (assumed)
+    heat_pump_share: float = 0.0  #: homes that a heat pump heats and cools; the rest of both shares has gas
+    resistance_share: float = 0.0  #: homes heated by electric resistance
+    auxiliary_share: float = 1.0  #: heat pumps with electric auxiliary heat (GridLAB-D's default)
     water_heater_share: float = 0.5  #: homes with an electric storage water heater (assumed)
     ev_share: float = 0.3  #: homes with an electric vehicle (assumed)
     pv_share: float = 0.3  #: homes with rooftop PV (assumed)
@@ -75,7 +80,11 @@ class HomeDistributions:
 
     cooling_setpoint_mean: float = 24.0  #: [degC] (assumed)
     cooling_setpoint_spread: float = 1.2  #: [degC]
-    heating_setpoint: float = 18.0  #: [degC] (assumed)
+    heating_setpoint: float = 18.0  #: mean [degC] (assumed)
+    heating_setpoint_spread: float = 0.0  #: [degC]
+    heating_cop_mean: float = 3.3  #: of heat pumps at 8.3 degC outdoors (assumed)
+    heating_cop_spread: float = 0.3
+    auxiliary_lockout: float | None = None  #: [degC] outdoors at or below which auxiliary heat does all; None: at none
     deadband: float = 1.1  #: whole width [degC]; GridLAB-D's default of 2 degF
 
     plug_power_median: float = 0.55  #: mean over the day [kW] (assumed)
@@ -114,7 +123,18 @@ class HomeDistributions:
         for name in shares:
             if not 0 <= getattr(self, name) <= 1:
                 raise HomesError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
-        for name in (f.name for f in fields(self) if f.name not in shares):
+        if self.heat_pump_share + self.resistance_share > 1:
+            raise HomesError(
+                "heat_pump_share and resistance_share must be at most 1 together, got "
+                f"{self.heat_pump_share} and {self.resistance_share}"
+            )
+        if self.auxiliary_lockout is not None:
+            if not self.heat_pump_share * self.auxiliary_share:
+                raise HomesError("auxiliary_lockout needs heat_pump_share and auxiliary_share above 0")
+            # GridLAB-D takes a lockout of 0 degF or less for none given, and puts 10 degF in its place.
+            if not -17.7 < self.auxiliary_lockout <= 60:
+                raise HomesError(f"auxiliary_lockout must be above -17.7 degC, got {self.auxiliary_lockout}")
+        for name in (f.name for f in fields(self) if f.name not in (*shares, "auxiliary_lockout")):
             values = np.atleast_1d(getattr(self, name))
             if not (np.isfinite(values).all() and (values >= 0).all()):
                 raise HomesError(f"{name} must be finite and not negative, got {getattr(self, name)}")
@@ -150,10 +170,14 @@ class Homes:
     thermal_mass: Floats  #: per floor area [Btu/(degF sf)]
     shading: Floats  #: factor on the sun that passes the windows
     cooling_capacity: Floats  #: at 35 degC [kW of heat]; 0: GridLAB-D's design rule
+    heating: NDArray[np.int64]  #: index into `home_heating.HEATING`
+    heating_cop: Floats  #: of a heat pump at 8.3 degC outdoors
+    auxiliary: Bools  #: a heat pump with electric auxiliary heat
+    auxiliary_lockout: Floats  #: [degC] outdoors at or below which auxiliary heat does all, or NO_LOCKOUT
     cooling_setpoint: Floats  #: [degC]
     heating_setpoint: Floats  #: [degC]
     deadband: Floats  #: [degC]
-    temperature: Floats  #: indoors at the start [degC]
+    temperature: Floats  #: indoors at the start of a day that needs no heating [degC]
     plug_power: Floats  #: mean over the day [kW]
     schedule_skew: Floats  #: the home's day is this much later than the mean home's [s], whole minutes
     water_power: Floats  #: heating element [kW]
@@ -176,6 +200,23 @@ class Homes:
     def __len__(self) -> int:
         return len(self.floor_area)
 
+    @property
+    def electric_heating(self) -> Bools:
+        """(homes,) which homes are heated by electricity."""
+        electric: Bools = self.heating != GAS
+        return electric
+
+    @property
+    def has_element(self) -> Bools:
+        """(homes,) which homes electric resistance can heat, as their heating or as a heat pump's auxiliary heat."""
+        has: Bools = (self.heating == RESISTANCE) | self.auxiliary
+        return has
+
+    @property
+    def thermostat(self) -> Bools:
+        """(homes,) which homes have a thermostat that switches electric heating or cooling."""
+        return self.cooling | self.electric_heating
+
 
 def draw_homes(
     count: int, distributions: HomeDistributions, generator: np.random.Generator, *, stratified: bool = False
@@ -190,10 +231,14 @@ def draw_homes(
     d = distributions
     # A stream of its own, so that what was drawn before these properties were there stays as it was.
     further = np.random.Generator(generator.bit_generator.jumped())  # type: ignore[attr-defined]
+    heating = np.random.Generator(generator.bit_generator.jumped(2))  # type: ignore[attr-defined]
     numbers = np.hstack([generator.random((count, 24)), further.random((count, 2))])
+    of_heating = heating.random((count, 4))
     if stratified:
         numbers = (further.permuted(np.tile(np.arange(count)[:, None], (1, 26)), axis=0) + numbers) / count
+        of_heating = (heating.permuted(np.tile(np.arange(count)[:, None], (1, 4)), axis=0) + of_heating) / count
     column = iter(numbers.T)
+    kind, warmth, performance, helper = of_heating.T
 
     def uniform(low: float, high: float) -> Floats:
         values: Floats = low + (high - low) * next(column)
@@ -215,24 +260,29 @@ def draw_homes(
     vehicle = owners(d.ev_share)
     solar = owners(d.pv_share)
     battery = owners(d.battery_share) & solar
-    setpoint = np.clip(
-        normal(d.cooling_setpoint_mean, d.cooling_setpoint_spread),
-        d.heating_setpoint + 2 * d.deadband,
-        d.cooling_setpoint_mean + 3 * d.cooling_setpoint_spread,
-    )
+    # Heat pumps from one end of the numbers and resistance from the other: a larger share of either keeps its owners.
+    pump, resistance = kind < d.heat_pump_share, kind >= 1.0 - d.resistance_share
+    warm = d.heating_setpoint + d.heating_setpoint_spread * normal_quantile(warmth)
+    warmest = d.cooling_setpoint_mean + 3 * d.cooling_setpoint_spread
+    setpoint = np.minimum(normal(d.cooling_setpoint_mean, d.cooling_setpoint_spread), warmest)
+    setpoint = np.maximum(setpoint, warm + 2 * d.deadband)
     weights = np.cumsum(d.integrity_weights) / sum(d.integrity_weights)
     homes = Homes(
         floor_area=np.clip(lognormal(d.floor_area_median, d.floor_area_spread), 40.0, 600.0),
         integrity=np.minimum(np.searchsorted(weights, next(column), side="right"), len(INTEGRITY) - 1),
-        cooling=cooling,
+        cooling=cooling | pump,
         cop=np.clip(normal(d.cop_mean, d.cop_spread), 1.5, 6.0),
         oversizing=uniform(0.0, d.oversizing_max),
         envelope=np.ones(count),
         thermal_mass=np.full(count, d.thermal_mass),
         shading=np.full(count, d.shading),
         cooling_capacity=np.zeros(count),
+        heating=np.where(pump, HEAT_PUMP, np.where(resistance, RESISTANCE, GAS)),
+        heating_cop=np.clip(d.heating_cop_mean + d.heating_cop_spread * normal_quantile(performance), 1.5, 6.0),
+        auxiliary=(helper < d.auxiliary_share) & pump,
+        auxiliary_lockout=np.full(count, NO_LOCKOUT if d.auxiliary_lockout is None else d.auxiliary_lockout),
         cooling_setpoint=setpoint,
-        heating_setpoint=np.full(count, d.heating_setpoint),
+        heating_setpoint=warm,
         deadband=np.full(count, d.deadband),
         # Anywhere in the deadband, so that the air conditioners do not start in step.
         temperature=setpoint + d.deadband * uniform(-0.5, 0.5),
@@ -258,6 +308,28 @@ def draw_homes(
     envelope = lognormal(d.envelope, d.envelope_spread)
     capacity = lognormal(d.cooling_capacity, d.cooling_capacity_spread) * homes.floor_area / 1e3
     return replace(homes, envelope=envelope, cooling_capacity=capacity)
+
+
+def temperature_at_start(homes: Homes, conductance: Floats, outdoors: float) -> Floats:
+    """Indoor temperature (homes,) [degC] to start from at `outdoors` [degC].
+
+    A home that would rest below its heating set-point, with its mean plug power and without sun, starts in the
+    deadband of its heating; the others in that of their cooling. `conductance` [W/K] of envelope and air exchange.
+    """
+    rest = outdoors + 0.9e3 * homes.plug_power / conductance
+    in_deadband = homes.temperature - homes.cooling_setpoint
+    return np.where(rest < homes.heating_setpoint, homes.heating_setpoint + in_deadband, homes.temperature)
+
+
+def thermostat_shifts(homes: Homes, offset: float) -> tuple[Floats, Floats]:
+    """How far cooling and heating set-points (homes,) move [K] for a requested `offset` [K].
+
+    A positive offset saves power in summer and winter: cooling sets in that much warmer, electric heating that much
+    colder. A negative one cools or heats ahead, only as far as leaves two deadbands between the set-points.
+    """
+    room = np.maximum(homes.cooling_setpoint - homes.heating_setpoint - 2 * homes.deadband, 0.0)
+    shift = np.maximum(offset, -np.where(homes.electric_heating, room / 2, room))
+    return shift, np.where(homes.electric_heating, -shift, 0.0)
 
 
 def plug_power(

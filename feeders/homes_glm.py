@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from feeders.glm import SQRT3, GlmError, Site, gridlabd_object, node_name, valid_name
 from feeders.homes import INTEGRITY, PLUG_SHAPE, WATER_SHAPE, Homes, spread_evenly
 from feeders.published_feeder import PHASES, PublishedFeeder
+from solvers.home_heating import HEAT_PUMP, HEATING, NO_LOCKOUT
 from solvers.house_population import INTEGRITY_LEVELS, WATT_PER_BTU_H
 
 Floats = NDArray[np.float64]
@@ -236,6 +237,21 @@ def _envelope(homes: Homes, k: int) -> dict[str, float]:
     return found
 
 
+def _heating(homes: Homes, k: int) -> dict[str, float | str]:
+    """What heats the home."""
+    found: dict[str, float | str] = {"heating_system_type": HEATING[homes.heating[k]]}
+    if not homes.auxiliary[k]:
+        found["auxiliary_system_type"] = "NONE"
+    elif homes.auxiliary_lockout[k] > NO_LOCKOUT:
+        found |= {"auxiliary_system_type": "ELECTRIC", "auxiliary_strategy": "DEADBAND|LOCKOUT"}
+        found["aux_heat_temperature_lockout"] = float(fahrenheit(homes.auxiliary_lockout[k]))
+    else:
+        found |= {"auxiliary_system_type": "ELECTRIC", "auxiliary_strategy": "DEADBAND"}
+    if homes.heating[k] == HEAT_PUMP:
+        found["heating_COP"] = float(homes.heating_cop[k])
+    return found
+
+
 def _home(homes: Homes, k: int, phase: str, t: int, site: Site, plugs_written: bool) -> Iterator[str]:
     yield gridlabd_object(
         "triplex_line",
@@ -259,8 +275,7 @@ def _home(homes: Homes, k: int, phase: str, t: int, site: Site, plugs_written: b
             "floor_area": homes.floor_area[k] * SQUARE_FEET,
             "thermal_integrity_level": INTEGRITY[homes.integrity[k]],
             "cooling_system_type": "ELECTRIC" if homes.cooling[k] else "NONE",
-            "heating_system_type": "GAS",
-            "auxiliary_system_type": "NONE",
+            **_heating(homes, k),
             "cooling_COP": homes.cop[k],
             "over_sizing_factor": homes.oversizing[k],
             "cooling_setpoint": fahrenheit(homes.cooling_setpoint[k]),

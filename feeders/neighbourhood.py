@@ -31,11 +31,20 @@ from feeders.glm import (
     nominal_phasors,
 )
 from feeders.gridlabd_engine import Engine, EngineError
-from feeders.homes import Homes, charge, needed_after, needed_at_start, self_consumption
+from feeders.homes import (
+    Homes,
+    charge,
+    needed_after,
+    needed_at_start,
+    self_consumption,
+    temperature_at_start,
+    thermostat_shifts,
+)
 from feeders.homes_glm import SQUARE_FEET, Placement, celsius, fahrenheit, home_object, home_objects, without_replaced
 from feeders.opendss_model import regulator_controls
 from feeders.published_feeder import PHASES, PublishedFeeder, with_lumped_distributed_loads
 from feeders.pv_volt_var import PvVoltVar
+from feeders.thermal_homes import houses_of
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
@@ -66,11 +75,11 @@ class Inputs:
     head_voltage: float  #: magnitude at the head [pu of the published voltage]
     weather: Weather
     spot_load_scale: float  #: [1] on the spot loads that homes do not replace
-    thermostat: Bools  #: false: the air conditioner stays off
+    thermostat: Bools  #: false: air conditioner and heating stay off
     ev_charger: Bools  #: false: the vehicle does not charge
     water_heater: Bools  #: false: the element stays off
     home: Bools  #: false: the home's meter is open
-    thermostat_offset: float = 0.0  #: added to the cooling set-points [degC]
+    thermostat_offset: float = 0.0  #: by which cooling sets in warmer and electric heating colder [K]
 
 
 @dataclass(frozen=True)
@@ -231,6 +240,7 @@ class RunningNeighbourhood:
     def _warm_up(self, moment: datetime, inputs: Inputs, ev_power: Floats) -> None:
         """Step to just before `moment`, with its inputs."""
         yes = np.ones(len(self.plan.homes), dtype=np.bool_)
+        self._start_temperatures(inputs.weather.temperature)
         # Before its first step GridLAB-D initialises; a device or meter that is off by then stays off.
         self.write(replace(inputs, thermostat=yes, ev_charger=yes, water_heater=yes, home=yes), ev_power)
         ahead = self.clock.model_start + timedelta(seconds=self.clock.step)
@@ -239,6 +249,14 @@ class RunningNeighbourhood:
             self.engine.step_to(ahead)
             self.write(inputs, ev_power)
             ahead += timedelta(seconds=self.clock.step)
+
+    def _start_temperatures(self, outdoors: float) -> None:
+        """Let the homes that need heating at `outdoors` [degC] start in the deadband of their heating."""
+        homes = self.plan.homes
+        start = temperature_at_start(homes, houses_of(homes).conductance, outdoors)
+        for k in np.flatnonzero(start != homes.temperature).tolist():
+            for name in ("air_temperature", "mass_temperature"):
+                self.engine.write(home_object("house", k), name, float(fahrenheit(start[k])))
 
     def write(self, inputs: Inputs, ev_power: Floats) -> None:
         """Write what has changed since the last step."""
@@ -269,9 +287,13 @@ class RunningNeighbourhood:
             engine.write(home_object("meter", k), "service_status", status)
         old.thermostat, old.water_heater, old.home = inputs.thermostat, heats, inputs.home
         if old.offset != inputs.thermostat_offset:
+            cooling, heating = thermostat_shifts(homes, inputs.thermostat_offset)
             for k in np.flatnonzero(homes.cooling).tolist():
-                setpoint = float(fahrenheit(homes.cooling_setpoint[k] + inputs.thermostat_offset))
+                setpoint = float(fahrenheit(homes.cooling_setpoint[k] + cooling[k]))
                 engine.write(home_object("house", k), "cooling_setpoint", setpoint)
+            for k in np.flatnonzero(homes.electric_heating).tolist():
+                setpoint = float(fahrenheit(homes.heating_setpoint[k] + heating[k]))
+                engine.write(home_object("house", k), "heating_setpoint", setpoint)
             old.offset = inputs.thermostat_offset
         for k in np.flatnonzero(ev_power != old.ev_power).tolist():
             engine.write(home_object("ev", k), "base_power", ev_power[k])
@@ -328,7 +350,7 @@ class RunningNeighbourhood:
             balance=float(power.real.sum()) - losses - spot - float(home_power.sum()) / 1e3,
             home_temperature=celsius(engine.read_real("house", "air_temperature")),
             home_power=home_power,
-            hvac_power=engine.read_real("house", "hvac_load"),
+            hvac_power=self._hvac_power(),
             ev_power=ev_power,
             water_heater_power=self._spread(self._water, engine.read_real("waterheater", "actual_load")),
             pv_power=np.where(inputs.home, self._spread(self._pv, inverter[cut:]), 0.0),
@@ -337,6 +359,15 @@ class RunningNeighbourhood:
             battery_energy=self._spread(self._battery, charge_state) * homes.battery_energy,
             taps=np.array([engine.read(f"regulator_{k}", f"tap_{PHASES[i]}").real for k, i in self._controls]),
         )
+
+    def _hvac_power(self) -> Floats:
+        """(homes,) power of heating and cooling [kW]."""
+        power = self.engine.read_real("house", "hvac_load")
+        electric = self.plan.homes.electric_heating
+        if electric.any():
+            # `hvac_load` gives an element the voltage's effect on a compressor; `hvac_power` is what the panel draws.
+            power = np.where(electric, self.engine.read_complex("house", "hvac_power").real, power)
+        return power
 
     def node_voltages(self) -> Complexes:
         """(nodes, 3) line-to-neutral voltage of every published node [V]."""

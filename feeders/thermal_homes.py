@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from feeders.homes import Homes
+from solvers.home_heating import Heaters
 from solvers.house_population import Houses, houses
 
 
@@ -20,4 +21,19 @@ def houses_of(homes: Homes) -> Houses:
         thermal_mass=homes.thermal_mass,
         shading=homes.shading,
         capacity=homes.cooling_capacity * 1e3 if homes.cooling_capacity.any() else None,
+        heating=homes.heating,
+        auxiliary=homes.auxiliary,
+    )
+
+
+def heaters_of(homes: Homes, houses: Houses) -> Heaters:
+    """What heats those homes; `houses` is theirs."""
+    return Heaters(
+        kind=homes.heating,
+        capacity=houses.heating_capacity / 1e3,
+        cop=homes.heating_cop,
+        auxiliary=houses.auxiliary_capacity / 1e3,
+        lockout=homes.auxiliary_lockout,
+        fan=houses.fan_power / 1e3,
+        setpoint=homes.heating_setpoint,
     )

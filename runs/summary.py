@@ -551,19 +551,28 @@ def _never(run: Recorded, settings: Mapping[str, Any]) -> str:
     condition = settings.get("condition")
     if condition is None:
         return "did not set in"
-    threshold = condition.get("temperature_at_least")
-    if threshold is None:
+    bounds = [
+        (condition[name], words, extreme, nearest)
+        for name, words, extreme, nearest in (
+            ("temperature_at_least", "or more", "highest", np.max),
+            ("temperature_at_most", "or less", "lowest", np.min),
+        )
+        if condition.get(name) is not None
+    ]
+    if not bounds:
         return "condition never met"
-    hottest = [
-        float(variables["temperature"].values.real.max())
+    felt = [
+        variables["temperature"].values.real
         for variables in run.groups.values()
         if "temperature" in variables
         and variables["temperature"].unit == "degC"
         and variables["temperature"].times.size
     ]
     held = condition.get("held_for", "0 s")
-    needs = f"{threshold:g} °C" + ("" if held.startswith("0 ") else f" for {held}")
-    return f"condition never met (needs {needs}" + (f", highest {max(hottest):.1f} °C)" if hottest else ")")
+    needs = " and ".join(f"{bound:g} °C {words}" for bound, words, _, _ in bounds)
+    needs += "" if held.startswith("0 ") else f" for {held}"
+    came = [f", {extreme} {nearest(np.concatenate(felt)):.1f} °C" for _, _, extreme, nearest in bounds if felt]
+    return f"condition never met (needs {needs}{''.join(came)})"
 
 
 def _what(settings: Mapping[str, Any], affected: int) -> str:

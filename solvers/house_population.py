@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.home_heating import GAS, HEAT_PUMP, HEATING_SUPPLY, design_capacity
+
 Floats = NDArray[np.float64]
 
 FOOT = 0.3048  #: [m]
@@ -59,9 +61,11 @@ class Houses:
     aperture: Floats  #: window area times what of the sun passes [m2]
     cooling_capacity: Floats  #: total, sensible and latent, at 35 degC [W]; 0: no air conditioner
     cop: Floats  #: at 35 degC
-    fan_power: Floats  #: while it cools [W]
-    setpoint: Floats  #: [degC]
+    fan_power: Floats  #: while it cools or heats [W]
+    setpoint: Floats  #: for cooling [degC]
     deadband: Floats  #: whole width [K]
+    heating_capacity: Floats  #: of the furnace, of the element, or of the heat pump at 8.3 degC outdoors [W of heat]
+    auxiliary_capacity: Floats  #: of a heat pump's auxiliary heat; 0: none [W]
 
     def __len__(self) -> int:
         return len(self.conductance)
@@ -80,6 +84,8 @@ def houses(
     thermal_mass: Floats | float = 2.0,
     shading: Floats | float = 1.0,
     capacity: Floats | None = None,
+    heating: NDArray[np.int64] | int = GAS,
+    auxiliary: NDArray[np.bool_] | bool = False,
 ) -> Houses:
     """The parameters that GridLAB-D's `house` derives.
 
@@ -101,6 +107,10 @@ def houses(
         Factor on the sun that passes the windows.
     capacity
         (homes,) rated cooling capacity [W]; none: GridLAB-D's design rule.
+    heating
+        (homes,) index into `home_heating.HEATING`. A heat pump is the air conditioner reversed, of the same capacity.
+    auxiliary
+        (homes,) whether a heat pump has auxiliary heat.
 
     """
     area = floor_area / FOOT**2
@@ -118,7 +128,11 @@ def houses(
     else:
         rated = capacity / WATT_PER_BTU_H
     rated = np.where(cooling, rated, 0.0)
-    airflow = rated / (1 + _LATENT) / (_AIR * _SUPPLY) / 60
+    design = design_capacity(ua, oversizing)
+    heated = np.where(np.equal(heating, HEAT_PUMP), rated, design)
+    helped = np.where(np.equal(heating, HEAT_PUMP) & auxiliary, design, 0.0)
+    cooled_air = rated / (1 + _LATENT) / (_AIR * _SUPPLY) / 60
+    airflow = np.maximum(cooled_air, np.maximum(heated, helped) / (_AIR * HEATING_SUPPLY) / 60)
     fan = np.ceil(0.117 * 0.5 * airflow / 0.42 / _HORSEPOWER * 8) / 8 * _HORSEPOWER / 0.88
     air = 3 * _AIR * volume
     return Houses(
@@ -129,9 +143,11 @@ def houses(
         aperture=aperture * FOOT**2,
         cooling_capacity=rated * WATT_PER_BTU_H,
         cop=cop,
-        fan_power=np.where(cooling, fan, 0.0),
+        fan_power=fan,
         setpoint=setpoint,
         deadband=deadband,
+        heating_capacity=heated * WATT_PER_BTU_H,
+        auxiliary_capacity=helped * WATT_PER_BTU_H,
     )
 
 

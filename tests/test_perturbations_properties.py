@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cosim.contract import Port
 from cosim.perturbations import Target, perturbation_class, perturbation_kinds
 from cosim.perturbations.load_trip import LoadTrip
-from cosim.perturbations.load_trip_weather import Condition, WhenHot
+from cosim.perturbations.load_trip_weather import Condition, WhenMet
 
 MINUTE = 60 * 10**9
 CLASSES = ("thermostat", "ev_charger", "water_heater", "home")
@@ -113,7 +113,7 @@ def test_the_weather_trigger_against_brute_force(
         value >= 30 and (start or 0) <= minute and (end is None or minute < end)
         for minute, value in enumerate(temperatures)
     ]
-    trigger = WhenHot(condition, out_for * MINUTE)
+    trigger = WhenMet(condition, out_for * MINUTE)
     last: int | None = None
     for now in range(len(temperatures)):
         spell = next((now - back for back in range(now + 1) if not hot[now - back]), -1) + 1  # where this spell began

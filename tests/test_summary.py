@@ -120,7 +120,7 @@ class TestPerturbations:
         weather = [(out("temperature", "degC"), np.linspace(20.0, 36.0, 144))]
         outputs = {"weather": weather, "perturbations": disturbance(during(0, 0), 60)}
         summary = summarise(Written(outputs, perturbations=[TRIP]).write(tmp_path / "r"))
-        text = "condition never met (needs 40 °C for 30 min, highest 36.0 °C): nothing tripped"
+        text = "condition never met (needs 40 °C or more for 30 min, highest 36.0 °C): nothing tripped"
         assert summary.perturbations[0].text == text
         assert text[:40] in shown(summary)
 

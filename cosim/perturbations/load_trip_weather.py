@@ -16,6 +16,8 @@ class Condition(Settings):
 
     temperature_at_least: Temperature | None = None
     """The air temperature at or above which the condition holds [degC]."""
+    temperature_at_most: Temperature | None = None
+    """The air temperature at or below which the condition holds [degC]."""
     held_for: Duration = Field(default=written("0 s"), ge=0)
     """How long the temperature must have held without a break."""
     window_start: Duration | None = Field(default=None, ge=0)
@@ -25,8 +27,11 @@ class Condition(Settings):
 
     @model_validator(mode="after")
     def _says_something(self) -> Condition:
-        if self.temperature_at_least is None and self.window_start is None:
-            raise ValueError("needs temperature_at_least, or window_start, or both")
+        low, high = self.temperature_at_least, self.temperature_at_most
+        if low is None and high is None and self.window_start is None:
+            raise ValueError("needs temperature_at_least, temperature_at_most or window_start")
+        if low is not None and high is not None and high < low:
+            raise ValueError(f"is never met: at most {high:g} degC and at least {low:g} degC")
         if self.window_end is not None and self.window_end <= (self.window_start or 0):
             raise ValueError("window_end must be after window_start")
         return self
@@ -34,7 +39,9 @@ class Condition(Settings):
     def holds(self, time: Time, temperature: float) -> bool:
         """Whether the condition holds at `time` [ns] with air at `temperature` [degC]."""
         inside = (self.window_start or 0) <= time and (self.window_end is None or time < self.window_end)
-        return inside and (self.temperature_at_least is None or temperature >= self.temperature_at_least)
+        hot = self.temperature_at_least is None or temperature >= self.temperature_at_least
+        cold = self.temperature_at_most is None or temperature <= self.temperature_at_most
+        return inside and hot and cold
 
 
 class LoadTripWeather(DeviceTrip):
@@ -51,14 +58,14 @@ class LoadTripWeather(DeviceTrip):
 
     def trigger(self) -> Trigger:
         spread = 0 if self.returning == "at_once" else self.return_over
-        return WhenHot(self.condition, self.lasting + spread)
+        return WhenMet(self.condition, self.lasting + spread)
 
     def check(self, duration: Time) -> None:
         require_before("condition.window_start", self.condition.window_start or 0, duration)
         require_before("condition.held_for", self.condition.held_for, duration)
 
 
-class WhenHot(Trigger):
+class WhenMet(Trigger):
     """Sets in when the condition has held long enough; once for each unbroken spell of it."""
 
     def __init__(self, condition: Condition, out_for: Time) -> None:

@@ -36,9 +36,10 @@ def weather(view: View) -> Iterator[Chart]:
         add_line(chart, view, temperature.times, values, "", color=style.DISTURBED)
         thresholds = sorted(
             {
-                float(settings["condition"]["temperature_at_least"])
+                float(settings["condition"][bound])
                 for settings in view.run.settings(PERTURBATIONS).get("perturbations", ())
-                if settings.get("condition", {}).get("temperature_at_least") is not None
+                for bound in ("temperature_at_least", "temperature_at_most")
+                if settings.get("condition", {}).get(bound) is not None
             }
         )
         for threshold in thresholds:

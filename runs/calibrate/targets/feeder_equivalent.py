@@ -228,7 +228,7 @@ def _history(run: Run) -> History:
     built = federation.build(spec)
     site = needed(built.config, spec.name, "homes see the sun")
     own = same.homes  # what a home has not cannot be held back
-    there = np.stack([own.cooling, own.ev_power > 0, own.water_power > 0, np.ones(len(own), bool)])
+    there = np.stack([own.thermostat, own.ev_power > 0, own.water_power > 0, np.ones(len(own), bool)])
     return History(
         feeder=settings["feeder"],
         neighbourhood=same,
@@ -270,7 +270,7 @@ def simulate(history: History, parameters: Equivalent) -> Answer:
     def inputs(k: int) -> Inputs:
         return Inputs(float(history.voltage[k]), weather[k], float(history.scale[k]), *history.available[k])
 
-    state = first = model.start(hours[0])
+    state = first = model.start(hours[0], weather[0].temperature)
     for _ in range(history.warm_up // history.step):
         outputs = model.solve(state, hours[0], history.sun[0], inputs(0))
         state = model.after(state, hours[0], inputs(0), outputs)
