@@ -107,6 +107,10 @@ class Engine:
         texts = self._engine.get_properties_by_class(kind, prop).values()
         return np.array([complex(t.split(" ", 1)[0]) for t in texts], dtype=np.complex128)
 
+    def read_word(self, kind: str, prop: str) -> NDArray[np.str_]:
+        """(objects,) an enumeration's keyword of all objects of a class, in the order of `names`."""
+        return np.array(list(self._engine.get_properties_by_class(kind, prop).values()), dtype=np.str_)
+
     def names(self, kind: str) -> Sequence[str]:
         """The names of all objects of a class, in the order of the bulk reads: sorted."""
         return tuple(sorted(self._engine.get_objects_by_class(kind)))

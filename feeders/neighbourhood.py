@@ -44,7 +44,8 @@ from feeders.homes_glm import SQUARE_FEET, Placement, celsius, fahrenheit, home_
 from feeders.opendss_model import regulator_controls
 from feeders.published_feeder import PHASES, PublishedFeeder, with_lumped_distributed_loads
 from feeders.pv_volt_var import PvVoltVar
-from feeders.thermal_homes import houses_of
+from feeders.thermal_homes import heaters_of, houses_of
+from solvers.home_heating import RESISTANCE, heating_at
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
@@ -176,6 +177,7 @@ class RunningNeighbourhood:
         self._nominal = np.abs(nominal_phasors(plan.feeder.spot_loads.delta, plan.feeder.nodes.kv[self._load_node]))
         exponent = {"PQ": 0.0, "I": 1.0, "Z": 2.0}
         self._exponent = np.array([exponent[m] for m in plan.feeder.spot_loads.model])[:, None]
+        self._heaters = heaters_of(homes, houses_of(homes))
         self._water = np.flatnonzero(homes.water_power)
         self._pv = np.flatnonzero(homes.pv_power)
         self._battery = np.flatnonzero(homes.battery_power)
@@ -362,12 +364,15 @@ class RunningNeighbourhood:
 
     def _hvac_power(self) -> Floats:
         """(homes,) power of heating and cooling [kW]."""
-        power = self.engine.read_real("house", "hvac_load")
-        electric = self.plan.homes.electric_heating
-        if electric.any():
-            # `hvac_load` gives an element the voltage's effect on a compressor; `hvac_power` is what the panel draws.
-            power = np.where(electric, self.engine.read_complex("house", "hvac_power").real, power)
-        return power
+        power, homes = self.engine.read_real("house", "hvac_load"), self.plan.homes
+        if not homes.has_element.any():
+            return power
+        # `hvac_load` gives an element the voltage's effect on a compressor, and the voltage before the last solution.
+        mode = self.engine.read_word("house", "system_mode")
+        helped = (mode == "AUX") & homes.auxiliary
+        element = helped | ((mode == "HEAT") & (homes.heating == RESISTANCE))
+        _, drawn = heating_at(self._heaters, helped, 0.0, self.home_voltages())
+        return np.where(element & (power > 0.0), drawn, power)
 
     def node_voltages(self) -> Complexes:
         """(nodes, 3) line-to-neutral voltage of every published node [V]."""

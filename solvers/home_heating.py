@@ -75,13 +75,14 @@ def switched(
     return runs, runs & takes_over & (heaters.auxiliary > 0)
 
 
-def heating_at(heaters: Heaters, auxiliary: Bools, outdoors: float, voltage: float) -> tuple[Floats, Floats]:
+def heating_at(heaters: Heaters, auxiliary: Bools, outdoors: float, voltage: Floats | float) -> tuple[Floats, Floats]:
     """Heat given to the air and power drawn [kW] (homes,) where heating runs, at `outdoors` [degC].
 
-    An element's heat and power go with the square of the `voltage` [pu]. The fan's power is drawn and warms the air.
+    An element's heat and power go with the square of the `voltage` [pu], one or (homes,). The fan's power is
+    drawn and warms the air.
     """
     of_capacity, of_power = heat_pump_performance(outdoors)
-    square, compressor = voltage**2, _zip(voltage, *COMPRESSOR_ZIP)
+    square, compressor = np.square(voltage), _zip(voltage, *COMPRESSOR_ZIP)
     pump, element = heaters.kind == HEAT_PUMP, heaters.kind == RESISTANCE
     heat = heaters.capacity * np.where(pump, of_capacity * compressor, np.where(element, square, 1.0))
     fan = heaters.fan * np.where(pump & ~auxiliary, compressor, _zip(voltage, *FAN_ZIP))
@@ -90,5 +91,6 @@ def heating_at(heaters: Heaters, auxiliary: Bools, outdoors: float, voltage: flo
     return np.where(auxiliary, helped, heat) + heaters.fan, np.where(auxiliary, helped, drawn) + fan
 
 
-def _zip(voltage: float, impedance: float, current: float) -> float:
-    return impedance * voltage**2 + current * voltage + (1.0 - impedance - current)
+def _zip(voltage: Floats | float, impedance: float, current: float) -> Floats:
+    factor: Floats = impedance * np.square(voltage) + current * np.asarray(voltage) + (1.0 - impedance - current)
+    return factor

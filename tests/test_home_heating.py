@@ -39,6 +39,7 @@ WINTER: Mapping[str, Any] = {
     "heating_setpoint": 20.9,
     "heating_setpoint_spread": 1.5,
     "ev_share": 0.0,
+    "water_heater_share": 0.0,
     "pv_share": 0.0,
     "battery_share": 0.0,
 }
@@ -58,12 +59,39 @@ def _heaters(homes: Homes) -> Heaters:
 
 def test_homes_with_gas_are_drawn_as_before_there_was_electric_heating() -> None:
     """The digest is that of the homes drawn by the code before; every scenario's homes stay what they were."""
-    before = (
-        "floor_area integrity cooling cop oversizing envelope thermal_mass shading cooling_capacity cooling_setpoint "
-        "heating_setpoint deadband temperature plug_power schedule_skew water_power water_volume water_setpoint "
-        "water_temperature water_draw ev_power ev_arrival ev_departure ev_energy ev_battery pv_power pv_tilt "
-        "pv_azimuth battery_power battery_energy battery_charge"
-    ).split()
+    before = [
+        "floor_area",
+        "integrity",
+        "cooling",
+        "cop",
+        "oversizing",
+        "envelope",
+        "thermal_mass",
+        "shading",
+        "cooling_capacity",
+        "cooling_setpoint",
+        "heating_setpoint",
+        "deadband",
+        "temperature",
+        "plug_power",
+        "schedule_skew",
+        "water_power",
+        "water_volume",
+        "water_setpoint",
+        "water_temperature",
+        "water_draw",
+        "ev_power",
+        "ev_arrival",
+        "ev_departure",
+        "ev_energy",
+        "ev_battery",
+        "pv_power",
+        "pv_tilt",
+        "pv_azimuth",
+        "battery_power",
+        "battery_energy",
+        "battery_charge",
+    ]
     other = HomeDistributions(
         cooling_share=0.5,
         heating_setpoint=20.0,
@@ -142,12 +170,13 @@ def test_an_element_has_a_cop_of_one_whatever_the_voltage() -> None:
     for voltage in (0.9, 1.0, 1.05):
         heat, power = heating_at(heaters, np.zeros(len(homes), bool), -10.0, voltage)
         fan = heaters.fan * (0.0135 + 0.7332 * voltage + 0.2534 * voltage**2)
-        assert_allclose((heat - heaters.fan)[element], (power - fan)[element])
-        assert_allclose((power - fan)[element], heaters.capacity[element] * voltage**2)
-        assert_allclose(power[homes.heating == GAS], fan[homes.heating == GAS])
+        # GridLAB-D's shares of a fan's load add up to 1.0001.
+        assert_allclose((heat - heaters.fan)[element], (power - fan)[element], rtol=1e-4)
+        assert_allclose((power - fan)[element], heaters.capacity[element] * voltage**2, rtol=1e-4)
+        assert_allclose(power[homes.heating == GAS], fan[homes.heating == GAS], rtol=2e-4)
         helped = homes.auxiliary
         heat, power = heating_at(heaters, helped, -10.0, voltage)
-        assert_allclose((heat - heaters.fan)[helped], (power - fan)[helped])
+        assert_allclose((heat - heaters.fan)[helped], (power - fan)[helped], rtol=1e-4)
 
 
 @pytest.mark.parametrize("outdoors", [5.0, -5.0])
@@ -170,7 +199,7 @@ def test_at_rest_the_heat_given_is_the_heat_lost(outdoors: float) -> None:
         air, mass = model.next_temperatures(thermal, step, air, mass, outdoors, heat, nothing)
     lost = thermal.envelope * (warmth / (24 * 60) - outdoors)
     holds = ~on | (air > homes.heating_setpoint - homes.deadband / 2)
-    assert holds.mean() > 0.9, "the machines are large enough for this day"
+    assert holds.mean() > 0.8, "the machines are large enough for this day"
     assert_allclose((given / (24 * 60))[holds], lost[holds], rtol=0.03)
     # What was drawn, less the fan, times the COP, and the fan's heat again, is the heat given.
     of_capacity, of_power = heat_pump_performance(outdoors)
@@ -203,7 +232,7 @@ def test_auxiliary_heat_takes_over_a_deadband_below_the_compressors_start_or_bel
 
 def _federate(kind: str, homes: Mapping[str, Any], start: datetime = datetime(2014, 1, 14)) -> Any:
     found = federate_class(kind)
-    settings = {"feeder": "ieee13", "homes": dict(homes)}
+    settings = {"feeder": "ieee123", "homes": dict(homes)}
     if "latitude" in found.Config.model_fields:
         settings |= {"latitude": 36.1, "longitude": -79.95, "utc_offset": -5.0}
     return found(found.Config.model_validate(settings), Context("feeder", 11, start, 86_400 * 10**9, MINUTE))
@@ -297,9 +326,9 @@ def test_what_the_homes_draw_for_heat_is_what_their_meters_show(
     """Heating's share of the meter; in GridLAB-D `hvac_load` would be off by the square of an element's voltage."""
     for found in cold:
         rest = found["home_power"] - found["hvac_power"]
-        # What is left, plugs and water heaters, is not negative and has no trace of the elements' 10 to 30 kW.
-        assert rest.min() > 0.0
-        assert rest.max() < 9.0
+        # What is left are the plugs, without a trace of the elements' 10 to 40 kW.
+        assert rest.min() > 0.05
+        assert rest.max() < 2.5
 
 
 def test_a_trip_in_the_cold_cools_the_homes_and_its_return_draws_more(
