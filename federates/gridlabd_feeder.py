@@ -16,7 +16,7 @@ from cosim.errors import ConfigError, ContractError, ModelError, SolverError
 from cosim.metering import Meter, Request, requested
 from cosim.seeds import generator
 from cosim.settings import InputFile, Settings
-from cosim.site import PlaceSettings, needed
+from cosim.site import ADD_SITE, PlaceSettings, Site, needed
 from cosim.units import Duration, Temperature, quantity, written
 from feeders.glm import Clock, GlmError, Solver
 from feeders.glm import Site as SunSite
@@ -27,7 +27,8 @@ from feeders.homes import Homes as DrawnHomes
 from feeders.homes_glm import place_homes
 from feeders.neighbourhood import Inputs, Neighbourhood, Outputs, RunningNeighbourhood, Weather
 from feeders.opendss_model import regulator_labels
-from feeders.own_model import OwnModel, guarded_glm
+from feeders.own_model import OwnModel, guarded_glm, without_comments
+from feeders.own_sun import SunObject, move_to, objects_in_engine, own_zone, sun_objects
 from feeders.published_feeder import PHASES, FeederTableError, PublishedFeeder, load_feeder
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -150,7 +151,8 @@ class GridlabdFeeder(Federate):
         swing: str = ""
         """With `glm`: the name of its swing meter."""
         climate: str = ""
-        """With `glm`: the name of its climate object, to be set from the weather; none: it has no weather."""
+        """With `glm`: the name of its climate object, to be set from the weather, as all others of the model are; none:
+        it has none. It stands at the scenario's place and reads no weather file of its own."""
         meters: tuple[str, ...] = ()
         """With `glm`: the names of the meters to report as homes."""
 
@@ -161,6 +163,8 @@ class GridlabdFeeder(Federate):
         self._clock = self._make_clock()
         self._plan = None if config.glm is not None else self._make_plan()
         self._site = config.placed(f"'{context.name}'")
+        self._sun_objects: Sequence[SunObject] = ()
+        self._own_zone = ""
         if self._plan is not None:
             self._site = needed(config, context.name, "homes see the sun")
         self._running: RunningNeighbourhood | OwnModel | None = None
@@ -198,8 +202,23 @@ class GridlabdFeeder(Federate):
         )
 
     def facts(self) -> Sequence[Fact]:
-        """The place where it stands, if that is known."""
-        return () if self._site is None else (self._site,)
+        """The place where it stands, if that is known, and where a model of its own says that it stands."""
+        return () if self._site is None else (self._site, *self._places(self._sun_objects))
+
+    def left_out(self) -> Sequence[str]:
+        """Weather and clock of a model of its own: the scenario's take their place."""
+        if self.config.glm is None:
+            return ()
+        name = self.config.glm.name
+        weather = [
+            f"{name}: the weather file '{one.weather_file}' of its {one.kind} object; the scenario's weather is taken"
+            for one in self._sun_objects
+            if one.weather_file
+        ]
+        if not self._own_zone:
+            return weather
+        clock = f"{name}: its clock, {self._own_zone}; the scenario's is taken, without daylight saving"
+        return [*weather, clock]
 
     def stocks(self) -> Sequence[Stock]:
         """The homes' batteries."""
@@ -231,7 +250,9 @@ class GridlabdFeeder(Federate):
                 solver = Solver(regulators=config.regulators)
                 self._running = RunningNeighbourhood(self._plan, self._clock, self._sun_site(), folder, solver)
             elif config.glm is not None:
-                self._running = OwnModel(config.glm, config.swing, config.climate, config.meters, self._clock, folder)
+                own = OwnModel(config.glm, config.swing, config.climate, config.meters, self._clock, folder)
+                self._place_in_sun(own)
+                self._running = own
         except (EngineError, GlmError) as error:
             raise ModelError(f"{error}. Correct the model; all that GridLAB-D said is in run.log.") from error
 
@@ -336,6 +357,39 @@ class GridlabdFeeder(Federate):
             guarded_glm(path, self.config.swing, self._clock)
         except GlmError as error:
             raise ConfigError("swing", str(error), "Name the swing meter of the model.") from error
+
+        text = without_comments(path)
+        self._sun_objects, self._own_zone = sun_objects(text), own_zone(text)
+        climates = [one for one in self._sun_objects if one.kind == "climate"]
+        follows = self.config.site is not None or any(one.weather_file for one in climates)
+        if climates and not self.config.climate and follows:
+            problem = f"the climate object '{climates[0].name}' of {path.name} does not follow the scenario's weather"
+            raise ConfigError("climate", problem, f"Give `climate: {climates[0].name or '(its name)'}`.")
+        if self.config.climate or any(one.longitude is not None for one in self._sun_objects):
+            self._site = needed(self.config, self.context.name, f"{path.name} sees the sun")
+
+    def _places(self, objects: Sequence[SunObject]) -> Sequence[Site]:
+        """What the objects of a model of its own state of the place; its clock is the scenario's."""
+        if self._site is None or self.config.glm is None:
+            return ()
+        offset, file = self._site.utc_offset, self.config.glm.name
+        return [
+            Site(one.latitude, one.longitude, offset, None, f"the {one.kind} object '{one.name}' of {file}")
+            for one in objects
+            if one.latitude is not None and one.longitude is not None
+        ]
+
+    def _place_in_sun(self, model: OwnModel) -> None:
+        """Let all of a model of its own that sees the sun stand at the scenario's place. Raises ModelError."""
+        objects = objects_in_engine(model.engine)
+        if self._site is None:
+            if any(one.longitude is not None or one.weather_file for one in objects):
+                raise ModelError(f"{self.config.glm} sees the sun, and nobody states its place. {ADD_SITE}")
+            return
+        for stated in self._places(objects):  # those of included files are known only now
+            if problem := self._site.contradiction(stated):
+                raise ModelError(f"{problem}. Correct one of the two.")
+        move_to(model.engine, objects, self._site.latitude, self._sun_site().solar_longitude)
 
     def _refuse(self, names: Sequence[str], problem: str, remedy: str) -> None:
         """Refuse the first of the settings `names` that is not left at its default."""

@@ -44,7 +44,7 @@ class Weather(Federate):
 
         table: NameOrFile = "melbourne_2014_01"
         """A shipped weather (melbourne_2014_01, greensboro_tmy3, miami_tmy2, sand_point_tmy3) or a file:
-        a table (.csv), TMY3 (.csv), TMY2 (.tm2) or EPW (.epw). A typical year serves for any year."""
+        a table (.csv), TMY3 (.csv), TMY2 (.tm2, .tmy2) or EPW (.epw). A typical year serves for any year."""
         temperature_offset: Annotated[float, BeforeValidator(_temperature_difference)] = 0.0
         """Added to the temperature [K]: a warming. Relative humidity stays as the source states it."""
         irradiance_scale: float = Field(default=1.0, ge=0)

@@ -8,10 +8,11 @@ others. `Engine` never calls what would hang, keeps all that GridLAB-D says in a
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,14 @@ class Engine:
     def names(self, kind: str) -> Sequence[str]:
         """The names of all objects of a class, in the order of the bulk reads: sorted."""
         return tuple(sorted(self._engine.get_objects_by_class(kind)))
+
+    def objects(self, kind: str) -> list[Mapping[str, Any]]:
+        """Every object of a class with all its properties, also with those that `read` does not give: its place."""
+        if not self.names(kind):
+            return []
+        with self._quietly():
+            text = self._engine.get_checkpoint_json()
+        return list(json.loads(text)["objects"][kind]["instances"])
 
     def said(self) -> str:
         """The last errors that GridLAB-D wrote."""

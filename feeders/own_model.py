@@ -33,7 +33,7 @@ def guarded_glm(path: Path, swing: str, clock: Clock) -> str:
     """
     if '"' in str(path) or "\n" in str(path):
         raise GlmError(f"GridLAB-D cannot include {str(path)!r}; rename it without quotation marks and line ends")
-    text = _COMMENT.sub("", path.read_text(errors="replace"))
+    text = without_comments(path)
     if not re.search(rf"\bname\s+\"?{re.escape(valid_name(swing))}\"?\s*;", text):
         raise GlmError(f"{path} has no object with the name '{swing}'")
     newton = re.search(r"\bsolver_method\s+NR\b", text)
@@ -47,6 +47,11 @@ def guarded_glm(path: Path, swing: str, clock: Clock) -> str:
             fault_check() if newton and not own_check else "",
         ]
     )
+
+
+def without_comments(path: Path) -> str:
+    """The text of a GLM file."""
+    return _COMMENT.sub("", path.read_text(errors="replace"))
 
 
 class OwnModel:
@@ -73,6 +78,7 @@ class OwnModel:
                 raise EngineError(f"{path}: '{name}' must be a {' or a '.join(kinds)}")
         if climate and climate not in self.engine.names("climate"):
             raise EngineError(f"{path}: '{climate}' must be a climate object")
+        self._climates = self.engine.names("climate")
         self._source = np.array([self.engine.read(swing, f"voltage_{p}") for p in PHASES])
         self._head_voltage = 1.0
         self._climate: dict[str, float] = {}
@@ -100,7 +106,8 @@ class OwnModel:
         if weather is not None:
             for name, value in climate_properties(weather).items():
                 if self._climate.get(name) != value:
-                    self.engine.write(self.climate, name, value)
+                    for climate in self._climates:
+                        self.engine.write(climate, name, value)
                     self._climate[name] = value
         while self._next <= moment:
             self.engine.step_to(self._next)

@@ -1,7 +1,7 @@
 """Weather of a place over the scenario's span, from a table, a measured file or a typical year.
 
 What ships: the tables in `tables/weather/`, and three typical years that come with pvlib. Files may
-be tables (CSV, see `tables/weather/README.md`), TMY3 (CSV), TMY2 (.tm2) or EnergyPlus weather (.epw).
+be tables (CSV, see `tables/weather/README.md`), TMY3 (CSV), TMY2 (.tm2, .tmy2) or EnergyPlus weather (.epw).
 pandas and pvlib are imported only where a typical year is read or irradiance is worked out.
 """
 
@@ -38,6 +38,8 @@ COLUMNS = (
     Column("dni", "W/m2", 0.0, 1500.0),
     Column("dhi", "W/m2", 0.0, 1200.0),
 )
+
+TMY2 = (".tm2", ".tmy2")  #: how the names of such files end
 
 _HOURS_A_YEAR = 8760
 _PARTS_AN_HOUR = 20  #: into which an hour is cut to average the clear sky over it
@@ -84,10 +86,10 @@ def read(name: str) -> TimeTable | TypicalYear:
     if not path.is_file():
         raise TimeTableError(
             f"there is no weather '{name}'. Use one of: {', '.join(shipped())}; "
-            "or the path of a .csv, .tm2 or .epw file."
+            "or the path of a .csv, .tm2, .tmy2 or .epw file."
         )
     suffix = path.suffix.lower()
-    if suffix in (".tm2", ".epw") or (suffix == ".csv" and _is_tmy3(path)):
+    if suffix in (*TMY2, ".epw") or (suffix == ".csv" and _is_tmy3(path)):
         return _read_typical_year(path, path.name)
     if suffix == ".csv":
         weather = read_time_table(path, COLUMNS, ["temperature"])
@@ -95,7 +97,7 @@ def read(name: str) -> TimeTable | TypicalYear:
         if some and len(some) < len(IRRADIANCES):
             raise TimeTableError(f"'{path.name}' has {', '.join(some)} but needs ghi, dni and dhi, or none.")
         return weather
-    raise TimeTableError(f"'{path.name}' must be a .csv, .tm2 or .epw file.")
+    raise TimeTableError(f"'{path.name}' must be a .csv, .tm2, .tmy2 or .epw file.")
 
 
 def _pvlib_folder() -> Path:
@@ -118,7 +120,7 @@ def _read_typical_year(path: Path, name: str) -> TypicalYear:
 
     suffix = path.suffix.lower()
     try:
-        if suffix == ".tm2":
+        if suffix in TMY2:
             data, place = iotools.read_tmy2(path)
             # Tenths of a degree and of a metre a second (TMY2 user's manual, table 3-2).
             scaled = {

@@ -240,7 +240,7 @@ def test_a_table_without_place_or_irradiance_needs_the_place(tmp_path):
 def test_unknown_weather_names_what_there_is(tmp_path):
     with pytest.raises(TimeTableError, match="greensboro_tmy3, melbourne_2014_01, miami_tmy2"):
         weather_tables.read("atlantis")
-    with pytest.raises(TimeTableError, match=r"must be a \.csv, \.tm2 or \.epw"):
+    with pytest.raises(TimeTableError, match=r"must be a \.csv, \.tm2, \.tmy2 or \.epw"):
         weather_tables.read(written(tmp_path, "x", "weather.nc"))
 
 
