@@ -96,6 +96,7 @@ def test_the_sun_stands_where_the_model_and_the_weather_say(solar: str, tmp_path
     assert np.corrcoef(given, roof)[0, 1] > 0.999
     assert given[8 * 12] == pytest.approx(3.22, rel=0.03)
     assert given.sum() / 12 == pytest.approx(23.3, rel=0.04)
+    assert not Path("_checkpoint.json").exists(), "what GridLAB-D writes of its objects stays in the scratch folder"
 
 
 def test_a_weather_file_of_the_model_gives_way_to_the_scenarios_weather(tmp_path: Path) -> None:
