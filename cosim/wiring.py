@@ -133,10 +133,11 @@ def wire(scenario: Scenario, built: dict[str, Part] | None = None) -> Federation
 
 
 def _left_out(parts: Mapping[str, Part]) -> Iterator[LeftOut]:
-    """What the files and settings of the federates hold and nobody uses."""
+    """What the files and settings of the federates hold and nobody uses; once, though several read one file."""
+    said: set[str] = set()
     for part in parts.values():
-        for sentence in part.left_out:
-            yield LeftOut(federate=part.name, what=sentence)
+        yield from (LeftOut(federate=part.name, what=sentence) for sentence in part.left_out if sentence not in said)
+        said.update(part.left_out)
 
 
 def _step(scenario: Scenario, name: str) -> Any:

@@ -246,6 +246,10 @@ class Dispatch(Federate):
             ]
         return ports
 
+    def left_out(self) -> Sequence[str]:
+        """What the case's file holds and nobody uses."""
+        return self._case.left_out
+
     def start(self, folder: Path) -> None:
         """Build the model once; Pyomo and HiGHS are imported here."""
         self._refuse_islands()

@@ -156,6 +156,10 @@ class Transmission(Federate):
             )
         return ports
 
+    def left_out(self) -> Sequence[str]:
+        """What the case's file holds and nobody uses."""
+        return self._case.left_out
+
     def start(self, folder: Path) -> None:
         """Build the power flow; loads the solver's library."""
         self._power_flow = AcPowerFlow(self._case, self.config.slack, self.config.reactive_limits)

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from feeders.matpower_unread import check_known, unread
 from solvers.transmission_grid import (
     REFERENCE,
     Branches,
@@ -120,6 +121,8 @@ _STATEMENTS: tuple[tuple[str, Callable[[dict[str, Floats]], None] | None], ...] 
     ),
     (r"mpc\.bus\(:,PD\)=mpc\.bus\(:,PD\)\*pf", lambda tables: _scale(tables["bus"], [2], 0.85)),
 )
+#: A field of a table that has several, as mpc.reserves.zones.
+_PART = re.compile(r"\bmpc\.(\w+)\.[\w.]+\s*=\s*(?:\[[^\]]*\]|\{[^}]*\}|[^;\n]+)\s*;?")
 _OPTION_OFF = re.compile(r"^(\w+)\s*=\s*0;.*?^if \1$.*?^end$", re.MULTILINE | re.DOTALL)
 
 
@@ -144,6 +147,8 @@ def read_matpower(text: str, name: str) -> TransmissionCase:
         if tables[table].shape[1] < columns:
             found = tables[table].shape[1]
             raise CaseError(f"{name}: mpc.{table} must have at least {columns} columns, has {found}")
+    for table, held in {**tables, **cells}.items():
+        check_known(table, len(held), name)
     for statement in statements:
         _apply(statement, tables, name)
     return _build(name, tables, cells)
@@ -154,6 +159,9 @@ def _split(text: str, name: str) -> tuple[dict[str, Floats], dict[str, tuple[str
     cells = {match[1]: tuple(_TEXT.findall(match[2])) for match in _CELLS.finditer(text)}
     text = _COMMENT.sub("", _CELLS.sub("", text)).replace("...\n", " ")
     tables: dict[str, Floats] = {}
+    for match in _PART.finditer(text):
+        tables[match[1]] = np.ones((1, 1))
+    text = _PART.sub("", text)
     for match in _FIELD.finditer(text):
         body = match[2] if match[2] is not None else match[4]
         if body is None:
@@ -244,6 +252,7 @@ def _build(name: str, tables: dict[str, Floats], cells: dict[str, tuple[str, ...
         branches=_branches(branch, place, numbers),
         generators=_generators(gen, place, numbers, tables.get("gencost"), cells.get("genfuel", ()), name),
         dc_lines=_dc_lines(tables.get("dcline"), place, numbers),
+        left_out=tuple(unread(tables, tuple(cells))),
     )
     if not case.base_mva > 0:
         raise CaseError(f"{name}: baseMVA must be positive, is {case.base_mva}")

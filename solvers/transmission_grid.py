@@ -118,6 +118,7 @@ class TransmissionCase:
     branches: Branches
     generators: Generators
     dc_lines: DcLines
+    left_out: tuple[str, ...] = ()  #: what its file holds and nobody uses, a sentence each
 
     def bus_position(self, label: str) -> int:
         """The position of the bus called `label`. Raises CaseError with the closest labels."""
