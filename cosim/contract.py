@@ -142,6 +142,10 @@ class Federate(ABC):
         """
         return ()
 
+    def recipients(self) -> Sequence[str]:
+        """The agents that it may send messages to, as far as its settings name them; each must exist."""
+        return ()
+
     def facts(self) -> Sequence[Fact]:
         """What this federate, once built, makes known to those built after it.
 

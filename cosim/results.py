@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 RESULTS = "results.zarr"
 COUPLING = "coupling"  #: the group of the boundary mismatch
+DISTURBING = "perturbations"  #: the group of what disturbs the grid
 MANIFEST = "manifest.json"
 VERDICT = "verdict.json"
 BASELINE = "baseline"

@@ -19,7 +19,7 @@ from cosim.engine.supervisor import Outcome
 from cosim.errors import ResultsError
 from cosim.federation import Federation
 from cosim.port_statements import check_values, expectations
-from cosim.results import COUPLING, RESULTS
+from cosim.results import COUPLING, DISTURBING, RESULTS
 from cosim.settings import Settings
 from cosim.stock_balance import check_stocks, unbalanced_energies
 from cosim.stored_arrays import arrays, groups
@@ -56,6 +56,8 @@ def judge(federation: Federation, folder: Path, outcome: Outcome) -> Verdict:
         store = _store(folder)
         checks += _of_stored(federation, store, outcome)
         expected += [
+            *_untaken(federation),
+            *(() if outcome.fault is not None else _never_acted(federation, store)),
             *_unlooked(federation),
             *(c for spec in federation.federates for c in expectations(store, spec.name)),
             *(c for spec in federation.federates for c in unbalanced_energies(store, spec.name)),
@@ -96,6 +98,25 @@ def _store(folder: Path) -> Store:
     if not path.is_dir():
         raise ResultsError(f"the results cannot be opened: there is no {path}")
     return {name: arrays(path / name) for name in groups(path)}
+
+
+def _untaken(federation: Federation) -> Iterator[Check]:
+    """What the scenario offers and nobody takes: the run is good, and may not answer what was asked."""
+    for entry in federation.left_out:
+        if entry.federate is None:
+            yield Check(name="not used", passed=False, detail=entry.what.removesuffix("."))
+
+
+def _never_acted(federation: Federation, store: Store) -> Iterator[Check]:
+    """Perturbations that wait for something, and for which it never came."""
+    if DISTURBING not in store or "affected" not in store[DISTURBING]:
+        return
+    affected = store[DISTURBING]["affected"]
+    most = affected[...].max(axis=0)
+    known = " ".join(entry.what for entry in federation.left_out)
+    for name, count in zip(store[DISTURBING]["perturbation"][...].tolist(), most.tolist(), strict=True):
+        if count == 0 and f"'{name}' changes nothing" not in known:
+            yield Check(name=f"perturbation '{name}'", passed=False, detail="changed nothing in all of the run")
 
 
 def _unlooked(federation: Federation) -> Iterator[Check]:

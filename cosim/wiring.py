@@ -33,10 +33,11 @@ from cosim.link_fit import joined_by_label, misfit, not_additive
 from cosim.model import Model
 from cosim.perturbations import Perturbation, perturbation_class
 from cosim.registry import described, federate_class, unknown
-from cosim.results import COUPLING
+from cosim.results import COUPLING, DISTURBING
 from cosim.scenario import DEFAULT_KINDS, Feeder, Scenario, absolute_kind, faults_of
 from cosim.stock_balance import stock_faults
 from cosim.units import UNITS, format_duration
+from cosim.untaken import check_recipients, untaken
 from cosim.window_wiring import (
     PLACE,
     check_disturbance,
@@ -61,7 +62,7 @@ COMMON_SOURCES = ("weather", "demand", "transmission", "dispatch")
 
 #: Names that no federate of a scenario may have.
 RESERVED = {
-    "perturbations": "what disturbs the grid",
+    DISTURBING: "what disturbs the grid",
     COUPLING: "the results' group of the boundary mismatch",
     MAIN_PROCESS: "the process that federates share",
 }
@@ -99,6 +100,7 @@ def wire(scenario: Scenario, built: dict[str, Part] | None = None) -> Federation
     _check_sums(scenario, parts, wishes, links, faults)
     _check_inputs(scenario, parts, {link.destination.federate + "." + link.destination.port for link in links}, faults)
     _check_steps(scenario, parts, faults)
+    check_recipients(scenario, parts, faults)
     _check_exclude(scenario, parts, links, faults)
     if faults:
         raise ScenarioError(faults)
@@ -128,16 +130,23 @@ def wire(scenario: Scenario, built: dict[str, Part] | None = None) -> Federation
         unlooked=tuple(_unlooked(scenario, parts)),
         chunk=f"{scenario.outputs.chunk} ns",  # type: ignore[arg-type]
         limits=scenario.limits.model_dump(mode="json"),  # type: ignore[arg-type]
-        left_out=tuple(_left_out(parts)),
+        left_out=tuple(_left_out(scenario, parts, links)),
     )
 
 
-def _left_out(parts: Mapping[str, Part]) -> Iterator[LeftOut]:
-    """What the files and settings of the federates hold and nobody uses; once, though several read one file."""
+def _left_out(scenario: Scenario, parts: Mapping[str, Part], links: Sequence[LinkSpec]) -> Iterator[LeftOut]:
+    """What the scenario offers and nobody takes, then what its federates' files and settings hold and nobody uses.
+
+    Each is said once, though several federates may read one file.
+    """
     said: set[str] = set()
+    disturbing = parts["perturbations"].left_out if "perturbations" in parts else ()
+    for sentence in (*untaken(scenario, parts, links), *disturbing):
+        yield LeftOut(what=sentence)
     for part in parts.values():
-        yield from (LeftOut(federate=part.name, what=sentence) for sentence in part.left_out if sentence not in said)
-        said.update(part.left_out)
+        new = [sentence for sentence in part.left_out if sentence not in {*said, *disturbing}]
+        yield from (LeftOut(federate=part.name, what=sentence) for sentence in new)
+        said.update(new)
 
 
 def _step(scenario: Scenario, name: str) -> Any:
@@ -299,6 +308,10 @@ def _common_knowledge(scenario: Scenario) -> dict[str, Any]:
         "feeder_buses": sorted({str(feeder.bus) for feeder in attached}),
         "feeders": [{"name": f.name, "bus": str(f.bus), "multiplier": f.multiplier} for f in attached],
     }
+    classes = {
+        name: federate_class(absolute_kind(model.kind, scenario.folder)) for name, _, model in _sections(scenario)
+    }
+    known["agents"] = sorted(name for name, found in classes.items() if found.messaging == "agent")
     if scenario.transmission is not None:
         known["setpoints_to"] = "transmission"
         shared = ("case", "load_multiplier", "minimum_generation")
@@ -372,7 +385,8 @@ def _perturbations(scenario: Scenario, parts: Mapping[str, Part], faults: list[F
         settings["times"] = times.model_dump(mode="json")
     config = kind.Config.model_validate(settings)
     federate = kind(config, _context(scenario, "perturbations"))
-    return Part("perturbations", ("perturbations",), "perturbations", config, federate, tuple(federate.ports()))
+    ports, unable = tuple(federate.ports()), tuple(federate.left_out())
+    return Part("perturbations", ("perturbations",), "perturbations", config, federate, ports, unable)
 
 
 def _coupling_links(scenario: Scenario, parts: Mapping[str, Part], faults: list[Fault]) -> list[Wish]:

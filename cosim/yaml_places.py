@@ -20,7 +20,8 @@ DEEPEST = 100  #: levels of lists and mappings in each other
 LONGEST_TEXT = 100_000  #: [characters] of one value
 LONGEST_NUMBER = 40  #: [characters]; Python reads longer ones in quadratic time
 
-_OF_NUMBERS = frozenset("+-.0123456789_:xabcdef")
+_OF_NUMBERS = frozenset("+-.0123456789_:e")
+_OF_HEXADECIMALS = _OF_NUMBERS | frozenset("xabcdf")
 
 Location = tuple[str | int, ...]  #: a path inside the file: keys and list positions
 
@@ -159,8 +160,9 @@ def _check_scalar(event: yaml.ScalarEvent, place: str) -> None:
 
 
 def _number(text: str) -> bool:
-    """Whether plain `text` is a number in YAML, base 60 included."""
-    return set(text.lower()) <= _OF_NUMBERS
+    """Whether plain `text` is a number in YAML, base 60 included; a file's hash is none."""
+    small = text.lower()
+    return set(small) <= (_OF_HEXADECIMALS if small.lstrip("+-").startswith("0x") else _OF_NUMBERS)
 
 
 def _walk(node: yaml.Node | None, path: Location, document: Document, faults: list[Fault]) -> None:

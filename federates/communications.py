@@ -187,6 +187,8 @@ class Communications(Federate):
         """Link rules; the first that matches a message takes it."""
         profiles: Mapping[str, Profile] = Field(default_factory=dict)
         """Profiles of one's own, by name, beside ideal, fibre, lte and rf_mesh."""
+        agents: tuple[str, ...] = ()
+        """Who sends and receives messages; filled in by the wiring."""
         header: Annotated[float, quantity("B")] = Field(default=62, ge=0)
         """Overhead of a message: by default IPv4 20 B (RFC 791), TCP 20 B (RFC 9293) and a TLS 1.3 record
         22 B (RFC 8446)."""
@@ -207,6 +209,24 @@ class Communications(Federate):
         self._delivered = np.zeros(count)
         self._dropped = np.zeros(count)
         self._histogram = np.zeros((count, len(BIN_LABELS)))
+
+    def left_out(self) -> Sequence[str]:
+        """Link rules that no agent fits, and profiles that no link has."""
+        return (*self._dead_rules(), *self._idle_profiles())
+
+    def _dead_rules(self) -> Iterator[str]:
+        agents = self.config.agents
+        for rule in self.config.links if agents else ():
+            for pattern in (rule.source, rule.destination):
+                if not any(fnmatchcase(agent, pattern.partition("/")[0]) for agent in agents):
+                    known = ", ".join(agents)
+                    yield f"link '{rule.name}' carries nothing: no agent is called '{pattern}', only {known}."
+
+    def _idle_profiles(self) -> Iterator[str]:
+        used = {self.config.profile, *(link.profile for link in self.config.links)}
+        for name in self.config.profiles:
+            if name not in used:
+                yield f"no link has the profile '{name}'."
 
     def ports(self) -> Sequence[Port]:
         """Counts are cumulative since the start; sent = delivered + dropped + in flight at every step."""

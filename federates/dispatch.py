@@ -222,14 +222,21 @@ class Dispatch(Federate):
                 initial=0.0,
             ),
             Port("losses", "MW", "in", "transmission losses", initial=0.0),
-            Port("generator_available", "1", "in", "1 where a generator can run", generator, initial=1.0),
+            Port(
+                "generator_available",
+                "1",
+                "in",
+                "1 where a generator can run",
+                generator,
+                initial=tuple(case.generators.in_service.astype(float).tolist()),
+            ),
             Port(
                 "branch_available",
                 "1",
                 "in",
                 "1 where a branch can carry power",
                 {"branch": case.branches.label},
-                initial=1.0,
+                initial=tuple(case.branches.in_service.astype(float).tolist()),
             ),
             Port("setpoint", "MW", "out", "active power asked of each generator", generator),
             Port("lmp", "$/MWh", "out", "locational marginal price", bus),
@@ -245,6 +252,11 @@ class Dispatch(Federate):
                 Port("storage_energy", "MWh", "out", "energy in each storage at the interval's start", storage),
             ]
         return ports
+
+    def recipients(self) -> Sequence[str]:
+        """Who carries out the dispatch, and the feeders that may be asked for demand response."""
+        asked = () if self.config.demand_response is None else self._asked
+        return (self.config.setpoints_to, *(self.config.feeders[position].name for position in asked))
 
     def left_out(self) -> Sequence[str]:
         """What the case's file holds and nobody uses."""

@@ -180,6 +180,10 @@ class EquivalentFeeder(Federate):
         flow = Flow("battery_power", "step that begins", charging=one_way, discharging=one_way)
         return (Stock("battery_energy", (flow,), capacity=tuple(self._plan.homes.battery_energy.tolist())),)
 
+    def recipients(self) -> Sequence[str]:
+        """Who gets the meter readings."""
+        return (self.config.meter_to,) if self.config.meter_to else ()
+
     def start(self, folder: Path) -> None:
         """Work out where the sun stands; imports pandas and pvlib."""
         context, site = self.context, self._site

@@ -242,6 +242,10 @@ class GridlabdFeeder(Federate):
             "home_pv_rating": self._plan.homes.pv_power.tolist() if self._plan.homes.pv_power.any() else (),
         }
 
+    def recipients(self) -> Sequence[str]:
+        """Who gets the meter readings."""
+        return (self.config.meter_to,) if self.config.meter_to else ()
+
     def start(self, folder: Path) -> None:
         """Load the model; what GridLAB-D says is in `folder`/gridlabd.log, and at last in the run's run.log."""
         config = self.config

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from cosim.contract import Array, Context, Exchange, Federate, Port, Time
 from cosim.event_window import WindowTimes
-from cosim.perturbations import Perturbation, Target, perturbation_class
+from cosim.perturbations import AtTime, Perturbation, Target, perturbation_class
 from cosim.seeds import generator
 from cosim.settings import Settings
 
@@ -98,6 +98,53 @@ class Perturbations(Federate):
                 )
             )
         return ports
+
+    def left_out(self) -> Sequence[str]:
+        """The perturbations that change nothing, and what of the others cannot be done."""
+        return tuple(self._unable())
+
+    def _unable(self) -> Iterator[str]:
+        for name, item in self.perturbations.items():
+            who = f"{type(item).__name__} '{name}'"
+            reached = [(entry, target, adds) for entry, target, adds in self._targets if name in entry.perturbations]
+            remarks = item.remarks([target for _, target, _ in reached])
+            looks = self._looks(name)
+            if not looks:
+                yield f"{who} changes nothing: it begins and ends between two steps, or after the last."
+            elif not any(self._changes_something(name, *one, look) for one in reached for look in looks):
+                why = f"it {remarks[0]}" if remarks else "what it acts on is out already, or it adds nothing"
+                yield f"{who} changes nothing: {why}."
+            else:
+                yield from (f"{who} {remark}." for remark in remarks)
+
+    def _looks(self, name: str) -> list[Time]:
+        """Times [ns] after its onset at which a perturbation has to show itself; of an unknown onset, that itself."""
+        trigger, more = self.triggers[name], self.perturbations[name].looks()
+        if not isinstance(trigger, AtTime):
+            return [0, *more]
+        first = self.next_time(trigger.at - 1)
+        lasting = getattr(self.perturbations[name], "lasting", None)
+        if first is None or first >= self.context.duration:
+            return []
+        last = self.context.duration - trigger.at - 1
+        if lasting is not None and not more:
+            last = min(last, lasting - 1)
+        return sorted({time for time in (first - trigger.at, *more, last) if first - trigger.at <= time <= last})
+
+    def _changes_something(self, name: str, entry: TargetPort, target: Target, adds: bool, elapsed: Time) -> bool:
+        """Whether at `elapsed` [ns] after its onset a perturbation changes an input that no other holds at 0 then."""
+        effect = self.perturbations[name].effect(elapsed, target, self._random(name, target))
+        if adds:
+            return bool(np.any(effect != 0))
+        rest: Array = np.broadcast_to(np.asarray(entry.initial, dtype=float), target.port.shape)
+        own = self.triggers[name]
+        for other in entry.perturbations:
+            trigger = self.triggers[other]
+            if other != name and isinstance(trigger, AtTime) and isinstance(own, AtTime):
+                since = own.at + elapsed - trigger.at
+                if since >= 0:
+                    rest = rest * self.perturbations[other].effect(since, target, self._random(other, target))
+        return bool(np.any((effect != 1) & (rest != 0)))
 
     def next_time(self, time: Time) -> Time | None:
         """Each step of the day; in the event window only when something changes, if that is known."""

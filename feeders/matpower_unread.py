@@ -72,9 +72,13 @@ def check_known(table: str, rows: int, case: str) -> None:
 
 def unread(tables: Mapping[str, Floats], texts: Sequence[str]) -> Iterator[str]:
     """What a case's tables and the names of its cell arrays hold and nobody takes, a sentence each."""
-    for name in (*tables, *texts):
-        if name not in TAKEN and tables.get(name, np.ones((1, 1))).size:
-            yield f"mpc.{name} is not read: {INFORMATIVE.get(name, 'names')}."
+    informing = [
+        f"mpc.{name} ({INFORMATIVE.get(name, 'names')})"
+        for name in (*tables, *texts)
+        if name not in TAKEN and tables.get(name, np.ones((1, 1))).size
+    ]
+    if informing:
+        yield f"not read: {', '.join(informing)}."
     for name, columns, what in COLUMNS:
         table = tables.get(name, np.zeros((0, 0)))
         if name == "gencost":

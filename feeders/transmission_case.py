@@ -147,8 +147,8 @@ def read_matpower(text: str, name: str) -> TransmissionCase:
         if tables[table].shape[1] < columns:
             found = tables[table].shape[1]
             raise CaseError(f"{name}: mpc.{table} must have at least {columns} columns, has {found}")
-    for table, held in {**tables, **cells}.items():
-        check_known(table, len(held), name)
+    for table, rows in [(key, len(held)) for key, held in [*tables.items(), *cells.items()]]:
+        check_known(table, rows, name)
     for statement in statements:
         _apply(statement, tables, name)
     return _build(name, tables, cells)

@@ -62,9 +62,9 @@ def test_a_table_that_may_change_the_grid_is_refused_by_name(more: str, words: s
     [
         (
             grid("mpc.bus_name = {'North'; 'Mid'; 'South'};"),
-            "mpc.bus_name is not read: buses are called by their numbers.",
+            "not read: mpc.bus_name (buses are called by their numbers).",
         ),
-        (grid("mpc.areas = [1 1];"), "mpc.areas is not read"),
+        (grid("mpc.areas = [1 1];"), "not read: mpc.areas (areas'"),
         (grid("mpc.reserves.zones = [1 1;\n0 1];\nmpc.reserves.req = [60; 20];"), "the dispatch holds no reserve"),
         (
             grid("mpc.gencost = [2 0 0 2 10 0; 2 0 0 2 3 0];"),
@@ -100,7 +100,7 @@ def test_a_scenario_says_it(tmp_path: Path) -> None:
     (tmp_path / "grid.m").write_text(grid(costs + "mpc.bus_name = {'North'; 'Mid'; 'South'};"))
     named = cosim.wire(from_mapping(scenario, tmp_path)).left_out
     assert [str(entry) for entry in named] == [
-        "transmission: mpc.bus_name is not read: buses are called by their numbers."
+        "transmission: not read: mpc.bus_name (buses are called by their numbers)."
     ], "once, though two federates read the file"
     (tmp_path / "grid.m").write_text(grid(SWITCH))
     with pytest.raises(ScenarioError, match=r"transmission\.case: grid: the table mpc\.switch is not read"):

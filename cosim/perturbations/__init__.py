@@ -66,6 +66,14 @@ class Perturbation(Settings, ABC):
     def check(self, duration: Time) -> None:
         """Hold the settings against the run's duration [ns]. Raises ConfigError."""
 
+    def looks(self) -> tuple[Time, ...]:
+        """Times [ns] after the onset, beside that itself, at which it may do something if it does nothing there."""
+        return ()
+
+    def remarks(self, targets: Sequence[Target]) -> list[str]:
+        """What it cannot do as it is written, on all its targets: the end of a sentence each, such as `trips no X`."""
+        return []
+
     def changes(self) -> tuple[Time, ...] | None:
         """The times [ns] at which its effect changes; None: it may at every step."""
         return None

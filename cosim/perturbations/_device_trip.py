@@ -82,9 +82,23 @@ class DeviceTrip(Perturbation):
             found += spot
         return found
 
+    def remarks(self, targets: Sequence[Target]) -> list[str]:
+        found = []
+        for device in self.devices:
+            counts = [
+                _count(target, device) for target in targets if (target.port.name == SPOT_LOADS) == _is_spot(device)
+            ]
+            noun = device.replace("_", " ")
+            if not sum(counts):
+                found.append(f"trips no {noun}: there is none")
+            few = [count for count in counts if count and round(self.share * count) == 0]
+            if few:
+                found.append(f"trips 1 {noun} of {few[0]}, {1 / few[0]:.0%} where {self.share:.2%} were asked for")
+        return found
+
     def effect(self, elapsed: Time, target: Target, random: np.random.Generator) -> Array:
         available = np.ones(target.port.shape)
-        there = np.broadcast_to(np.asarray(target.port.initial, dtype=float), target.port.shape) > 0
+        there = _there(target)
         if target.port.name == SPOT_LOADS:
             self._trip(available, there, elapsed, random)
             return available
@@ -109,6 +123,23 @@ class DeviceTrip(Perturbation):
         if self.returning == "random":
             return random.uniform(0.0, self.return_over, count)
         return np.zeros(count)
+
+
+def _is_spot(device: str) -> bool:
+    return device == "spot_load"
+
+
+def _there(target: Target) -> NDArray[np.bool_]:
+    """Which of a port's devices there are, in its shape."""
+    return np.broadcast_to(np.asarray(target.port.initial, dtype=float), target.port.shape) > 0
+
+
+def _count(target: Target, device: str) -> int:
+    """How many devices of a class there are."""
+    there = _there(target)
+    if not _is_spot(device):
+        there = there[list(target.port.coordinates["device_class"]).index(device)]
+    return int(np.count_nonzero(there))
 
 
 def _day_name(target: Target) -> str:

@@ -69,6 +69,9 @@ class Trace(Perturbation):
         _ = self.samples
         return self
 
+    def looks(self) -> tuple[Time, ...]:
+        return tuple(round(time * 1e9) for time in self.samples[0])
+
     def trigger(self) -> Trigger:
         return AtTime(self.time)
 
