@@ -12,6 +12,7 @@ from cosim.results import COUPLING
 from cosim.settings import Settings
 from cosim.simulation import Run, damage_text
 from runs.recorded import Recorded, Variable
+from runs.summary import hours_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,7 +37,7 @@ class Difference(Settings):
     largest: float
     """The largest absolute difference over all times and elements."""
     rms: float
-    """The root of the mean square difference over all times and elements."""
+    """The root of the mean square difference over all elements and the time that was compared."""
     relative: float
     """The largest difference over the largest magnitude in either run [1]; of a residual, at least over its limit."""
     time: datetime | None
@@ -139,7 +140,8 @@ def _names(labels: Mapping[str, object]) -> str:
 
 
 def _difference(run: Recorded, ours: Variable, theirs: Variable) -> Difference:
-    largest, squares, count, times = 0.0, 0.0, 0, 0
+    largest, squares, compared, times = 0.0, 0.0, 0.0, 0
+    hours = hours_of(run, ours.times)
     magnitude = float(ours.attributes.get("limit") or ours.attributes.get("tolerance") or 0.0)
     time, where = None, None
     for block_times, block in ours.blocks():
@@ -156,8 +158,9 @@ def _difference(run: Recorded, ours: Variable, theirs: Variable) -> Difference:
             largest = float(difference[row, column])
             time = run.local(int(block_times[here[row]]))
             where = _label(ours, column)
-        squares += float((difference**2).sum())
-        count += difference.size
+        held = hours[np.searchsorted(ours.times, block_times[here])]
+        squares += float(held @ (difference**2).mean(axis=1))
+        compared += float(held.sum())
         magnitude = max(magnitude, float(np.abs(mine).max()), float(np.abs(other).max()))
         times += here.size
     return Difference(
@@ -165,7 +168,7 @@ def _difference(run: Recorded, ours: Variable, theirs: Variable) -> Difference:
         unit=ours.unit,
         title=ours.title,
         largest=largest,
-        rms=float(np.sqrt(squares / max(count, 1))),
+        rms=float(np.sqrt(squares / compared)) if compared else 0.0,
         relative=largest / magnitude if magnitude else 0.0,
         time=time,
         where=where,

@@ -1,7 +1,7 @@
-"""What is measured on recorded series: energies, what a trip sheds, what comes back, extremes.
+"""What is measured on recorded series: energies, extremes, quantiles. What trips do: `runs/rebound.py`.
 
-A recorded value holds from its time until the next one; the last holds as long as the one before it did.
-All functions work on arrays over time.
+A recorded value holds from its time until the next one; the last holds as long as the one before it did, and never
+beyond the end of the run. All functions work on arrays over time.
 """
 
 from __future__ import annotations
@@ -18,13 +18,22 @@ from runs.recorded import Floats, Times, Variable
 Flags = NDArray[np.bool_]
 
 HOUR = 3600 * 10**9
+ROUNDING = 1e-9  #: of a sum
+BLOCK = HOUR // 4  #: [ns] the interval over which demand is metered, and a peak is a mean
 
 
-def held_hours(times: Times, step: Time) -> Floats:
-    """How long [h] each value at `times` [ns] holds; a lone one holds for `step` [ns]."""
-    if times.size < 2:
-        return np.full(times.size, step / HOUR)
-    return np.diff(times, append=2 * times[-1] - times[-2]) / HOUR
+def hold_edges(times: Times, step: Time, end: Time) -> Times:
+    """Between which times [ns] (n + 1) values at `times` (n) hold; a lone one for `step`, the last not beyond `end`."""
+    if not times.size:
+        return times
+    last = int(times[-1])
+    length = last - int(times[-2]) if times.size > 1 else step
+    return np.append(times, max(min(last + length, end), last))
+
+
+def held_hours(times: Times, step: Time, end: Time) -> Floats:
+    """How long [h] each value at `times` [ns] holds; a lone one for `step`, the last not beyond `end`, both [ns]."""
+    return np.diff(hold_edges(times, step, end)) / HOUR
 
 
 def energy(power: Floats, hours: Floats) -> float:
@@ -32,15 +41,27 @@ def energy(power: Floats, hours: Floats) -> float:
     return float(power @ hours)
 
 
-def energy_shed(baseline: Floats, disturbed: Floats, hours: Floats, out: Flags) -> float:
-    """Energy [MWh] not drawn while devices were `out`: the integral of max(baseline - disturbed, 0) then."""
-    return float(np.maximum(baseline - disturbed, 0.0)[out] @ hours[out])
+def levels(edges: Times, power: Floats) -> Floats:
+    """Energy [MWh] from the first of the `edges` (n + 1) [ns] to each, of `power` (n) [MW]; linear between them."""
+    return np.concatenate([[0.0], np.cumsum(power * np.diff(edges) / HOUR)])
 
 
-def energy_rebound(baseline: Floats, disturbed: Floats, hours: Floats, out: Flags) -> float:
-    """Energy [MWh] drawn on top: the integral of max(disturbed - baseline, 0) from the first time `out` to the end."""
-    after = np.logical_or.accumulate(out)
-    return float(np.maximum(disturbed - baseline, 0.0)[after] @ hours[after])
+def block_means(edges: Times, level: Floats, first: Time, last: Time) -> tuple[Times, Floats]:
+    """The mean power [MW] over each 15 minutes that begin at an edge from `first` on and end by `last` [ns].
+
+    Of a `level` (n + 1) [MWh], see `levels`. Where there are less than 15 minutes it is the mean over all.
+    """
+    length = min(BLOCK, last - first)
+    begins = edges[(edges >= first) & (edges <= last - length)]
+    return begins, (np.interp(begins + length, edges, level) - np.interp(begins, edges, level)) / (length / HOUR)
+
+
+def weighted_quantile(values: Floats, hours: Floats, share: float) -> float:
+    """The lowest of `values` (n) that is not exceeded for a `share` of the time; each holds for `hours` (n)."""
+    order = np.argsort(values)
+    below = np.cumsum(hours[order])
+    place = np.searchsorted(below, share * below[-1] * (1.0 - ROUNDING))
+    return float(values[order[min(int(place), values.size - 1)]])
 
 
 def holds_at(times: Times, values: Flags, when: Times) -> Flags:

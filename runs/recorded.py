@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cosim.contract import Array, Time
+from cosim.federation import Federation
 from cosim.results import COUPLING, RESULTS
 from cosim.simulation import Run
 from cosim.stored_arrays import StoredArray, arrays, groups
@@ -118,6 +120,11 @@ class Recorded:
         names = (NODE_VOLTAGE, BUS_VOLTAGE)
         found = [variables[name] for variables in self.groups.values() for name in names if name in variables]
         return [variable for variable in found if variable.unit == "pu" and len(variable.labels) == 1]
+
+    @cached_property
+    def carrier(self) -> str | None:
+        """The federate that carries the messages, if there is one."""
+        return Federation.model_validate(self.federation).carrier
 
     @property
     def reached(self) -> Time:

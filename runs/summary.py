@@ -6,7 +6,7 @@ and a run that failed is summarised as far as it got. The formulas are in `runs/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from cosim.simulation import Run
 from cosim.units import format_duration
 from cosim.verdict import Verdict
 from cosim.window_wiring import window_name
-from runs import measures
+from runs import measures, rebound
 from runs.measures import Flags
 from runs.recorded import NODE_VOLTAGE, PERTURBATIONS, Floats, Recorded, Times, Variable
 from runs.window_results import DYNAMICS, WindowSummary, differ_by_der, summarise_window, window_rows
@@ -40,6 +40,7 @@ EFFECTS = {
 }  #: what a perturbation of a kind does to its target; others put it out
 UNDISTURBED = ("undisturbed", "disturbed")  #: a twin and its run
 DER_HELD = ("DER held", "DER respond")  #: of an event window with DER
+ROUNDING = 1e-9  #: of the energy drawn: what solvers round
 TARGETS = ("generator", "branch", "link", "bus")  #: the settings that name a perturbation's one target
 
 
@@ -58,18 +59,48 @@ class Load(Settings):
     federate: str
     title: str
     peak_mw: Extreme
+    """At a step."""
+    peak_demand_mw: Extreme
+    """The highest mean over 15 minutes, with the time at which they begin: it does not depend on the step."""
     energy_mwh: float
     baseline_peak_mw: Extreme | None = None
     """Of the undisturbed twin, as is every `baseline_` value; it is there only if there is a twin."""
     baseline_energy_mwh: float | None = None
     shed_mwh: float | None = None
-    """Integral of max(baseline - disturbed, 0) over the times at which a perturbation acts."""
+    """Net energy not drawn while a perturbation acts on it: what was drawn less, less what was drawn more; below 0 if
+    more was drawn. All of this is in `runs/rebound.py`."""
+    shed_noise_mwh: float | None = None
+    """Noise alone adds up to no more than this in as long a time, in 95 % of cases; none where it is not known."""
     rebound_mwh: float | None = None
-    """Integral of max(disturbed - baseline, 0) from the onset to the end; none where nothing was shed."""
+    """Net energy drawn beyond the undisturbed twin from each return until it is over; where it was not over, until the
+    next trip or the end of the run, see `rebound_ended`. None where nothing was shed or nothing returned."""
+    rebound_noise_mwh: float | None = None
+    """As `shed_noise_mwh`, of the rebound."""
     rebound_share: float | None = None
-    """Rebound over shed [1]."""
+    """Rebound over shed [1]; none where no more was shed than noise sheds."""
+    rebound_from: datetime | None = None
+    """The last return."""
+    rebound_until: datetime | None = None
+    """When it was over after that, or no longer followed."""
+    rebound_ended: rebound.Ended | None = None
+    """Whether it is over, or why it was not followed to its end."""
+    after_return_mwh: float | None = None
+    """Net energy from the last return to the end of the run, be the rebound over or not."""
     rebound_peak_mw: Extreme | None = None
-    """The largest disturbed - baseline from the onset on."""
+    """The highest mean over 15 minutes of what is drawn beyond the twin while it comes back, with the time at which
+    they begin; none where noise is as high."""
+    rebound_peak_noise_mw: float | None = None
+    """As `shed_noise_mwh`, of a mean over 15 minutes."""
+
+    @property
+    def was_hit(self) -> bool:
+        """Whether more was shed, or drawn on top, than noise is."""
+        return self.shed_mwh is not None and abs(self.shed_mwh) > (self.shed_noise_mwh or 0.0)
+
+    @property
+    def order(self) -> tuple[bool, float]:
+        """By which loads are sorted: those that were hit first, by how much; then the larger."""
+        return not self.was_hit, -abs((self.was_hit and self.shed_mwh) or self.energy_mwh)
 
 
 class Voltage(Settings):
@@ -243,7 +274,7 @@ def summarise_recorded(run: Recorded, twin: Recorded | None, twin_name: str | No
         description=scenario.get("description", ""),
         seed=run.federation["seed"],
         start=run.start,
-        duration_s=_duration(run) / 1e9,
+        duration_s=duration_of(run) / 1e9,
         trustworthy=all(verdict.trustworthy for verdict in verdicts.values()),
         verdict=_verdict(verdicts),
         fault=next((verdict.fault for verdict in verdicts.values() if verdict.fault), None),
@@ -268,12 +299,29 @@ def summarise_recorded(run: Recorded, twin: Recorded | None, twin_name: str | No
     )
 
 
-def acting(run: Recorded) -> tuple[Times, Flags]:
-    """When any perturbation acts; empty without one."""
+def acting(run: Recorded, federate: str | None = None) -> tuple[Times, Flags]:
+    """When any perturbation acts; empty without one.
+
+    Of a `federate` count those that act on it by name, if there are any, else all but those that act on messages alone.
+    """
     active = run.get(PERTURBATIONS, "active")
     if active is None:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=bool)
-    return active.times, active.values.real.max(axis=1) > 0
+    names = next(iter(active.labels.values()))
+    chosen = [name in _acting_on(run, federate, names) for name in names]
+    acts: Flags = active.values.real[:, chosen].max(axis=1, initial=0.0) > 0.0
+    return active.times, acts
+
+
+def _acting_on(run: Recorded, federate: str | None, names: Collection[str]) -> Collection[str]:
+    """Which perturbations count for a federate."""
+    targets = run.settings(PERTURBATIONS).get("targets", ())
+    if federate is None or not targets:
+        return names
+    own = {name for target in targets if target["federate"] == federate for name in target["perturbations"]}
+    if own:
+        return own
+    return {name for target in targets if target["federate"] != run.carrier for name in target["perturbations"]}
 
 
 def acting_spells(run: Recorded) -> list[measures.Spell]:
@@ -281,7 +329,8 @@ def acting_spells(run: Recorded) -> list[measures.Spell]:
     return measures.spells(*acting(run))
 
 
-def _duration(run: Recorded) -> Time:
+def duration_of(run: Recorded) -> Time:
+    """The horizon [ns]."""
     from cosim.units import parse
 
     return round(parse(run.federation["duration"], "s", bare=False) * 1e9)
@@ -294,8 +343,9 @@ def step_of(run: Recorded) -> Time:
     return round(parse(run.federation["step"], "s", bare=False) * 1e9)
 
 
-def _hours(run: Recorded, times: Times) -> Floats:
-    return measures.held_hours(times, step_of(run))
+def hours_of(run: Recorded, times: Times) -> Floats:
+    """How long [h] each value at `times` [ns] of a run holds."""
+    return measures.held_hours(times, step_of(run), duration_of(run))
 
 
 def _extreme(run: Recorded, found: measures.Extreme) -> Extreme:
@@ -305,6 +355,13 @@ def _extreme(run: Recorded, found: measures.Extreme) -> Extreme:
 def _highest(run: Recorded, times: Times, values: Floats) -> Extreme:
     position = int(values.argmax())
     return Extreme(value=float(values[position]), time=run.local(int(times[position])))
+
+
+def _demand(run: Recorded, times: Times, power: Floats) -> Extreme:
+    """The highest mean over 15 minutes."""
+    edges = measures.hold_edges(times, step_of(run), duration_of(run))
+    begins, means = measures.block_means(edges, measures.levels(edges, power), int(edges[0]), int(edges[-1]))
+    return _highest(run, begins, means)
 
 
 # ---------------------------------------------------------------------------------------- verdict
@@ -345,15 +402,16 @@ def _loads(run: Recorded, twin: Recorded | None) -> Iterator[Load]:
             "federate": variable.group,
             "title": title,
             "peak_mw": _highest(run, variable.times, power),
-            "energy_mwh": measures.energy(power, _hours(run, variable.times)),
+            "peak_demand_mw": _demand(run, variable.times, power),
+            "energy_mwh": measures.energy(power, hours_of(run, variable.times)),
         }
         other = _counterpart(twin, variable)
         if twin is not None and other is not None:
             before = other.total_power()
             values["baseline_peak_mw"] = _highest(twin, other.times, before)
-            values["baseline_energy_mwh"] = measures.energy(before, _hours(twin, other.times))
+            values["baseline_energy_mwh"] = measures.energy(before, hours_of(twin, other.times))
             if not in_window_only(variable.group) and names_of(run, twin) == UNDISTURBED:
-                values |= _trip(run, variable.times, power, other.times, before)
+                values |= _trip(run, variable, power, other.times, before)
         yield Load(**values)
 
 
@@ -362,24 +420,34 @@ def in_window_only(group: str) -> bool:
     return group == DYNAMICS or group.endswith(window_name(""))
 
 
-def _trip(run: Recorded, times: Times, power: Floats, other: Times, before: Floats) -> dict[str, Any]:
+def _trip(run: Recorded, variable: Variable, power: Floats, other: Times, before: Floats) -> dict[str, Any]:
     """What was shed and came back, over the times that both recorded."""
-    common, ours, theirs = np.intersect1d(times, other, assume_unique=True, return_indices=True)
-    disturbed, baseline, hours = power[ours], before[theirs], _hours(run, common)
-    out = measures.holds_at(*acting(run), common)
-    if not out.any():
+    common, ours, theirs = np.intersect1d(variable.times, other, assume_unique=True, return_indices=True)
+    disturbed, baseline = power[ours], before[theirs]
+    drawn = measures.energy(np.abs(baseline), hours_of(run, common))
+    dark = (np.abs(disturbed) <= ROUNDING * np.abs(baseline)) & (baseline != 0.0)  # whatever took its supply
+    out = measures.holds_at(*acting(run, variable.group), common) | dark
+    edges = measures.hold_edges(common, step_of(run), duration_of(run))
+    found = rebound.rebound_of(edges, disturbed - baseline, out)
+    if found is None:
         return {}
-    shed = measures.energy_shed(baseline, disturbed, hours, out)
-    if shed <= 1e-9 * max(measures.energy(np.abs(baseline), hours), 1e-9):  # rounding of the solvers
+    if abs(found.shed) <= ROUNDING * max(drawn, ROUNDING):
         return {"shed_mwh": 0.0}
-    rebound = measures.energy_rebound(baseline, disturbed, hours, out)
-    more = np.where(np.logical_or.accumulate(out), disturbed - baseline, -np.inf)
-    return {
-        "shed_mwh": shed,
-        "rebound_mwh": rebound,
-        "rebound_share": rebound / shed,
-        "rebound_peak_mw": _highest(run, common, more),
-    }
+    values: dict[str, Any] = {"shed_mwh": found.shed, "shed_noise_mwh": found.shed_noise, "rebound_ended": found.ended}
+    if found.energy is not None:
+        told = found.shed > (found.shed_noise or 0.0)
+        values |= {
+            "rebound_mwh": found.energy,
+            "rebound_noise_mwh": found.noise,
+            "rebound_share": found.energy / found.shed if told else None,
+            "rebound_from": run.local(found.returns[-1].first),
+            "rebound_until": run.local(found.returns[-1].end),
+            "after_return_mwh": found.to_end,
+        }
+    if found.peak is not None:
+        values["rebound_peak_mw"] = Extreme(value=found.peak.power, time=run.local(found.peak.time))
+        values["rebound_peak_noise_mw"] = found.peak.noise
+    return values
 
 
 def _voltages(run: Recorded, twin: Recorded | None) -> Iterator[Voltage]:
@@ -414,7 +482,7 @@ def _costs(run: Recorded, twin: Recorded | None) -> Iterator[Cost]:
 def _integral(run: Recorded, variable: Variable) -> float:
     """Integral over the run of the sum over all elements."""
     values = variable.values.real.reshape(variable.times.size, -1).sum(axis=1)
-    return float(values @ _hours(run, variable.times))
+    return float(values @ hours_of(run, variable.times))
 
 
 def _highest_price(run: Recorded, group: str) -> Extreme | None:
@@ -493,7 +561,7 @@ def _speed(run: Recorded) -> Speed:
     wall, busy = timings["simulation_s"], timings["busy_s"]
     slowest = max(busy, key=lambda name: busy[name], default=None)
     complete = not run.run.verdict.fault
-    simulated = _duration(run) if complete else min(_duration(run), run.reached + step_of(run))
+    simulated = duration_of(run) if complete else min(duration_of(run), run.reached + step_of(run))
     return Speed(
         simulated_s=simulated / 1e9,
         wall_s=wall,
@@ -588,7 +656,7 @@ def _what(settings: Mapping[str, Any], affected: int) -> str:
 
 def clock(run: Recorded, time: datetime) -> str:
     """A time of day, with the day where the run spans several."""
-    return clock_text(time, run.start, timedelta(microseconds=_duration(run) / 1000))
+    return clock_text(time, run.start, timedelta(microseconds=duration_of(run) / 1000))
 
 
 def clock_text(time: datetime, start: datetime, duration: timedelta) -> str:
@@ -681,7 +749,7 @@ def figure_rows(summary: Summary) -> Iterator[tuple[str, str, str]]:
         where = f" at {extreme.where}" if extreme.where else ""
         return f"{extreme.value:{digits}}{where}, {when(extreme)}"
 
-    for load in sorted(summary.loads, key=lambda load: -abs(load.shed_mwh or load.energy_mwh))[:SHOWN]:
+    for load in sorted(summary.loads, key=lambda load: load.order)[:SHOWN]:
         yield f"Peak {load.title} [MW]", at(load.baseline_peak_mw, ",.4g"), at(load.peak_mw, ",.4g")
     for voltage in _by_distance(summary)[: SHOWN - 1]:
         before, name = voltage.baseline_lowest_pu, f"voltage {voltage.federate} [pu]"
@@ -703,21 +771,33 @@ def _cost_pairs(summary: Summary) -> list[tuple[float, float]]:
 
 
 def _by_shed(summary: Summary) -> list[Load]:
-    return sorted((load for load in summary.loads if load.shed_mwh), key=lambda load: -(load.shed_mwh or 0.0))
+    return sorted((load for load in summary.loads if load.was_hit), key=lambda load: load.order)
 
 
 def _by_distance(summary: Summary) -> list[Voltage]:
     return sorted(summary.voltages, key=lambda voltage: -abs(voltage.worst.value - 1.0))
 
 
-def trip_text(load: Load, when: Callable[[Extreme], str]) -> str:
+#: What is said of a rebound that was not followed to its end.
+UNFINISHED: Mapping[rebound.Ended, str] = {
+    "the run ended": "not over at the end of the run",
+    "the next trip began": "not over when the next trip began",
+    "still out": "still out at the end of the run",
+}
+
+
+def trip_text(load: Load, when: Callable[[datetime], str]) -> str:
     """What was shed and came back, in a few words; `when` writes a time."""
-    text = energy_text(load.shed_mwh or 0.0)
-    if load.rebound_mwh is None:
-        return text
-    text += f", {energy_text(load.rebound_mwh)} came back ({load.rebound_share:.0%})"
+    shed = load.shed_mwh or 0.0
+    text = energy_text(abs(shed)) + (" drawn on top" if shed < 0.0 else "")
+    unfinished = "" if load.rebound_ended is None else UNFINISHED.get(load.rebound_ended, "")
+    if load.rebound_mwh is not None and load.rebound_until is not None:
+        share = "" if load.rebound_share is None else f" ({load.rebound_share:.0%})"
+        noise = "" if load.rebound_noise_mwh is None else f" ± {energy_text(load.rebound_noise_mwh)}"
+        text += f", {energy_text(load.rebound_mwh)}{noise} came back{share} by {when(load.rebound_until)}"
+    text += f", {unfinished}" if unfinished else ""
     peak = load.rebound_peak_mw
-    return text if peak is None or peak.value <= 0 else f"{text}, at most +{power_text(peak.value)} at {when(peak)}"
+    return text if peak is None else f"{text}; at most +{power_text(peak.value)} for 15 min from {when(peak.time)}"
 
 
 def power_text(power: float) -> str:
@@ -733,11 +813,11 @@ def energy_text(energy: float) -> str:
 def remark_rows(summary: Summary) -> Iterator[tuple[str, str]]:
     """What was shed, messages, boundary and speed: a name and a line each."""
 
-    def when(extreme: Extreme) -> str:
-        return clock_text(extreme.time, summary.start, timedelta(seconds=summary.duration_s))
+    def moment(time: datetime) -> str:
+        return clock_text(time, summary.start, timedelta(seconds=summary.duration_s))
 
     for load in _by_shed(summary)[: SHOWN - 1]:
-        yield "Shed", f"{load.federate} {trip_text(load, when)}"
+        yield "Shed", f"{load.federate} {trip_text(load, moment)}"
     for messages in summary.messages:
         text = f"{messages.delivered:,} delivered, {messages.dropped:,} dropped"
         if messages.mean_latency_s is not None:
@@ -747,7 +827,7 @@ def remark_rows(summary: Summary) -> Iterator[tuple[str, str]]:
         yield "Messages", text
     if summary.mismatches:
         worst = max(summary.mismatches, key=lambda mismatch: mismatch.share)
-        size = f"{worst.worst.value:.3g} of {worst.tolerance:g} {worst.unit}, {when(worst.worst)}"
+        size = f"{worst.worst.value:.3g} of {worst.tolerance:g} {worst.unit}, {moment(worst.worst.time)}"
         yield "Boundary", f"mismatch at most {size} ({worst.link})"
     for line in _at_most(list(summary.calibrated), "calibrated inputs"):
         yield "Calibrated", line

@@ -76,15 +76,61 @@ class TestTrip:
         assert load.energy_mwh == pytest.approx(24 * 5 - 2)
         assert load.baseline_energy_mwh == pytest.approx(24 * 5)
 
-    def test_what_comes_back_is_counted_from_the_onset_to_the_end(self, tmp_path: Path) -> None:
+    def test_what_comes_back_is_net_and_has_a_time_at_which_it_is_over(self, tmp_path: Path) -> None:
         run, twin = tripped(back=1.5)
         (load,) = summarise(run.write(tmp_path / "r", twin)).loads
         assert load.rebound_mwh == pytest.approx(1.5)
         assert load.rebound_share == pytest.approx(0.75)
+        assert load.rebound_ended == "over"
+        assert (load.rebound_from, load.rebound_until) == (datetime(2014, 1, 16, 16, 0), datetime(2014, 1, 16, 17, 0))
+        assert load.after_return_mwh == pytest.approx(1.5)
+        assert load.rebound_noise_mwh == pytest.approx(0.005 * 2.0)  # there is none but what is neglected
         assert load.rebound_peak_mw is not None
         assert load.rebound_peak_mw.value == pytest.approx(1.5)
         assert load.rebound_peak_mw.time == datetime(2014, 1, 16, 16, 0)
         assert load.peak_mw.value == pytest.approx(6.5)
+        assert load.peak_demand_mw.value == pytest.approx(6.5)
+
+    def test_a_run_that_ends_before_the_rebound_says_so(self, tmp_path: Path) -> None:
+        power = constant(5.0) - during(19, 21) + 0.5 * during(21, 24)
+        run, twin = tripped()
+        acts = disturbance(during(19, 21), 60)
+        run.outputs = {"suburb": feeder(power), "perturbations": acts}
+        summary = summarise(run.write(tmp_path / "r", twin))
+        assert summary.loads[0].rebound_ended == "the run ended"
+        assert summary.loads[0].rebound_noise_mwh is None
+        assert "1.5 MWh came back (75%) by 17 Jan 00:00, not over at the end of the run" in shown(summary)
+
+    def test_what_is_out_to_the_end_has_not_come_back(self, tmp_path: Path) -> None:
+        run, twin = tripped()
+        run.outputs = {
+            "suburb": feeder(constant(5.0) - during(20, 24)),
+            "perturbations": disturbance(during(20, 24), 60),
+        }
+        summary = summarise(run.write(tmp_path / "r", twin))
+        assert (summary.loads[0].shed_mwh, summary.loads[0].rebound_mwh) == (pytest.approx(4.0), None)
+        assert "4 MWh, still out at the end of the run" in shown(summary)
+
+    def test_only_what_acts_on_a_feeder_counts_for_it(self, tmp_path: Path) -> None:
+        """Messages that are lost all day take no load off."""
+        run, twin = tripped(back=1.5)
+        port = {"perturbation": ("heat", "radio")}
+        acts = np.stack([during(14, 16), during(0, 24)], axis=1).astype(float)
+        run.outputs = {
+            **run.outputs,
+            "perturbations": [(out("active", "1", **port), acts), (out("affected", "1", **port), acts)],
+        }
+        run.perturbations = [TRIP, {"kind": "CommunicationOutage", "name": "radio", "time": "0 h"}]
+        run.targets = [("suburb", ("heat",)), ("network", ("radio",))]
+        (load,) = summarise(run.write(tmp_path / "r", twin)).loads
+        assert (load.shed_mwh, load.rebound_mwh) == (pytest.approx(2.0), pytest.approx(1.5))
+
+    def test_a_feeder_without_supply_is_out_whatever_took_it(self, tmp_path: Path) -> None:
+        run, twin = tripped()
+        power = constant(5.0) - 1.0 * during(14, 16) - 5.0 * during(2, 3) + 2.0 * during(3, 4)
+        run.outputs = {**run.outputs, "suburb": feeder(power)}
+        (load,) = summarise(run.write(tmp_path / "r", twin)).loads
+        assert (load.shed_mwh, load.rebound_mwh) == (pytest.approx(7.0), pytest.approx(2.0))
 
     def test_a_lower_load_outside_the_trip_is_not_shed(self, tmp_path: Path) -> None:
         power = constant(5.0) - 1.0 * during(14, 16) - 3.0 * during(2, 4)
@@ -93,10 +139,22 @@ class TestTrip:
         (load,) = summarise(run.write(tmp_path / "r", twin)).loads
         assert load.shed_mwh == pytest.approx(2.0)
 
-    def test_a_load_that_rises_sheds_nothing_and_so_has_no_rebound(self, tmp_path: Path) -> None:
-        run, twin = tripped(shed=-1.0)
+    def test_what_is_shed_is_net(self, tmp_path: Path) -> None:
+        """Of noise around nothing there is as much above as below; only what is drawn less would have grown with it."""
+        run, twin = tripped(shed=0.0)
+        power = constant(5.0) + np.where(np.arange(144) % 2, 1.0, -1.0) * during(14, 20)
+        run.outputs = {**run.outputs, "suburb": feeder(power)}
         (load,) = summarise(run.write(tmp_path / "r", twin)).loads
-        assert (load.shed_mwh, load.rebound_mwh) == (0.0, None)
+        assert load.shed_mwh == pytest.approx(0.0)
+        assert load.rebound_share is None
+        assert not load.was_hit
+
+    def test_a_load_that_rises_is_drawn_on_top(self, tmp_path: Path) -> None:
+        run, twin = tripped(shed=-1.0)
+        summary = summarise(run.write(tmp_path / "r", twin))
+        (load,) = summary.loads
+        assert (load.shed_mwh, load.rebound_share) == (pytest.approx(-2.0), None)
+        assert "2 MWh drawn on top" in shown(summary)
 
     def test_without_a_twin_there_is_nothing_to_hold_it_against(self, tmp_path: Path) -> None:
         (load,) = summarise(tripped()[0].write(tmp_path / "r")).loads
@@ -297,10 +355,16 @@ def test_no_federate_takes_more_than_all_of_the_time(share: float, words: str) -
 
 class TestMeasures:
     def test_values_hold_until_the_next_and_the_last_as_long_as_the_one_before(self) -> None:
-        times = np.array([0, 10, 40]) * MINUTE
-        assert measures.held_hours(times, MINUTE) == pytest.approx([1 / 6, 0.5, 0.5])
-        assert measures.held_hours(times[:1], MINUTE) == pytest.approx([1 / 60])
-        assert measures.held_hours(times[:0], MINUTE).size == 0
+        times, day = np.array([0, 10, 40]) * MINUTE, 24 * 60 * MINUTE
+        assert measures.held_hours(times, MINUTE, day) == pytest.approx([1 / 6, 0.5, 0.5])
+        assert measures.held_hours(times[:1], MINUTE, day) == pytest.approx([1 / 60])
+        assert measures.held_hours(times[:0], MINUTE, day).size == 0
+
+    def test_nothing_holds_beyond_the_end_of_the_run(self) -> None:
+        """As of a dispatch every 40 min in a run of 1 h."""
+        times = np.array([0, 40]) * MINUTE
+        assert measures.held_hours(times, MINUTE, 60 * MINUTE) == pytest.approx([2 / 3, 1 / 3])
+        assert measures.held_hours(times, MINUTE, 40 * MINUTE) == pytest.approx([2 / 3, 0.0])
 
     def test_spells(self) -> None:
         times = np.arange(6) * MINUTE

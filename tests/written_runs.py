@@ -39,6 +39,7 @@ class Written:
     step: int = 10 * MINUTE
     duration: int = 24 * 60 * MINUTE
     perturbations: Sequence[Mapping[str, Any]] = ()
+    targets: Sequence[tuple[str, Sequence[str]]] = ()  #: federates acted on, and by which perturbations
     links: Sequence[tuple[str, str, float, Any]] = ()  #: source, destination, tolerance, used values
     scenario: Mapping[str, Any] = field(default_factory=dict)
     fault: str | None = None
@@ -70,7 +71,8 @@ class Written:
         return Run(folder)
 
     def _federation(self) -> Federation:
-        settings = {"perturbations": [dict(entry) for entry in self.perturbations]}
+        targets = [{"federate": federate, "perturbations": list(names)} for federate, names in self.targets]
+        settings = {"perturbations": [dict(entry) for entry in self.perturbations], "targets": targets}
         specs = tuple(
             FederateSpec(name=name, kind="weather", settings=settings, slot=1, process=MAIN_PROCESS)
             for name in self.outputs

@@ -6,6 +6,7 @@ those of a run's summary (`runs/summary.py`, `runs/measures.py`).
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,9 +21,9 @@ from cosim.registry import unknown
 from cosim.settings import Settings
 from cosim.simulation import Run
 from cosim.units import UNITS, convert
-from runs.measures import HOUR, held_hours
+from runs.measures import HOUR, weighted_quantile
 from runs.recorded import NODE_VOLTAGE, Floats, Recorded, Times, Variable
-from runs.summary import Load, Summary, step_of, summarise_recorded
+from runs.summary import Load, Summary, hours_of, summarise_recorded
 from runs.window_results import FollowedFeeder
 
 REDUCTIONS = ("max", "min", "mean", "sum", "energy", "first", "last", "time_of_max", "time_of_min")
@@ -54,6 +55,31 @@ def _of_loads(read: Callable[[Load], float | None]) -> Callable[[Summary, str | 
     return lambda summary, federate: (read(load) for load in _loads(summary, federate))
 
 
+def _known(value: float | None) -> float:
+    """A figure of a load, NaN where it has none: together with others there is then none either."""
+    return math.nan if value is None else value
+
+
+def _came_back(load: Load, value: float | None) -> float | None:
+    """A figure of what came back after a trip, where that is over; 0 where nothing was shed."""
+    if not load.shed_mwh:
+        return load.shed_mwh
+    return _known(value if load.rebound_ended == "over" else None)
+
+
+def _rebound_peak(load: Load) -> float | None:
+    """0 where nothing was shed, or nothing stands out of the noise."""
+    if not load.shed_mwh:
+        return load.shed_mwh
+    if load.rebound_ended == "still out":
+        return math.nan
+    return 0.0 if load.rebound_peak_mw is None else load.rebound_peak_mw.value
+
+
+def _root_sum_square(values: Iterable[float]) -> float:
+    return math.hypot(*values)
+
+
 def _voltages(summary: Summary, federate: str | None) -> Iterator[tuple[float, float]]:
     """Lowest and highest [pu]; of all feeders unless a federate is named, of the grid where there are none."""
     feeders = any(entry.variable == NODE_VOLTAGE for entry in summary.voltages)
@@ -75,10 +101,13 @@ def _chosen(entries: Iterable[Any], federate: str | None) -> Iterator[Any]:
 POWER = ("power", "load")
 VOLTAGE = (NODE_VOLTAGE, "voltage")
 READY: Mapping[str, Ready] = {
-    "peak_load": Ready("highest load", "MW", POWER, _of_loads(lambda load: load.peak_mw.value), max),
+    "peak_load": Ready("highest load at a step", "MW", POWER, _of_loads(lambda load: load.peak_mw.value), max),
+    "peak_demand": Ready(
+        "highest mean load over 15 minutes", "MW", POWER, _of_loads(lambda load: load.peak_demand_mw.value), max
+    ),
     "energy": Ready("energy drawn", "MWh", POWER, _of_loads(lambda load: load.energy_mwh), sum),
     "energy_shed": Ready(
-        "energy not drawn while the disturbance acts",
+        "net energy not drawn while the disturbance acts",
         "MWh",
         POWER,
         _of_loads(lambda load: load.shed_mwh),
@@ -86,23 +115,39 @@ READY: Mapping[str, Ready] = {
         "undisturbed",
     ),
     "energy_rebound": Ready(
-        "energy drawn on top from the onset on",
+        "net energy drawn on top from the return until that is over; none where the next trip or the end comes first",
         "MWh",
         POWER,
-        _of_loads(lambda load: load.rebound_mwh if load.shed_mwh else load.shed_mwh),
+        _of_loads(lambda load: _came_back(load, load.rebound_mwh)),
+        sum,
+        "undisturbed",
+    ),
+    "energy_rebound_noise": Ready(
+        "plus or minus which noise may have added to the energy that came back, in 95 % of cases",
+        "MWh",
+        POWER,
+        _of_loads(lambda load: _came_back(load, load.rebound_noise_mwh)),
+        _root_sum_square,
+        "undisturbed",
+    ),
+    "energy_after_return": Ready(
+        "net energy drawn on top from the last return to the end of the run, over or not",
+        "MWh",
+        POWER,
+        _of_loads(lambda load: load.shed_mwh if not load.shed_mwh else _known(load.after_return_mwh)),
         sum,
         "undisturbed",
     ),
     "rebound_peak": Ready(
-        "highest load above the undisturbed one from the onset on",
+        "highest mean over 15 minutes of the load above the undisturbed one while it comes back",
         "MW",
         POWER,
-        _of_loads(lambda load: load.shed_mwh if load.rebound_peak_mw is None else max(load.rebound_peak_mw.value, 0.0)),
+        _of_loads(_rebound_peak),
         max,
         "undisturbed",
     ),
     "baseline_peak_load": Ready(
-        "highest undisturbed load",
+        "highest undisturbed load at a step",
         "MW",
         POWER,
         _of_loads(lambda load: None if load.baseline_peak_mw is None else load.baseline_peak_mw.value),
@@ -213,9 +258,9 @@ class FigureSpec(Settings):
     part: Literal["real", "imaginary", "magnitude"] = "real"
     """Of a complex output: which part."""
     reduce: str = "max"
-    """How the series becomes a number: max, min, mean, sum, energy (the integral over hours), first, last,
-    time_of_max and time_of_min (hours since the start), quantile(0.95), duration_above(4.5) and duration_below(0.95)
-    (hours)."""
+    """How the series becomes a number: max and min (at a step), mean (over the time), energy (the integral over hours),
+    first, last, time_of_max and time_of_min (hours since the start), quantile(0.95) (of the time), duration_above(4.5)
+    and duration_below(0.95) (hours); sum over the steps, of numbers that are counted anew at each."""
     minus_baseline: bool = False
     """Take the twin's series off first: undisturbed, or with DER held in the event window."""
     during: tuple[str, str] | None = None
@@ -366,6 +411,11 @@ def reduced_unit(spec: FigureSpec, unit: str) -> tuple[float, str]:
     if spec.reduce.startswith(("time_of", "duration")):
         return 1.0, "h"
     of_part = PARTS[spec.part].get(unit, unit)
+    if spec.reduce == "sum" and unit != "1":
+        raise ValueError(
+            f"has no sum that means anything: in {of_part}, it grows with the number of steps; use mean"
+            + (" or energy" if of_part in INTEGRALS or of_part == "W" else "")
+        )
     if spec.reduce != "energy":
         return 1.0, of_part
     if of_part == "W":
@@ -414,7 +464,9 @@ def unit_and_title(spec: FigureSpec, outputs: Mapping[str, Mapping[str, Port]]) 
 def _ready(spec: FigureSpec, summary: Summary) -> float | None:
     ready = READY[str(spec.figure)]
     present = [value for value in ready.of(summary, spec.federate) if value is not None]
-    return convert(float(ready.combine(present)), ready.unit, spec.unit or ready.unit) if present else None
+    if not present or any(math.isnan(value) for value in present):
+        return None
+    return convert(float(ready.combine(present)), ready.unit, spec.unit or ready.unit)
 
 
 def _reduced(spec: FigureSpec, run: Recorded, twin: Recorded | None) -> float | None:
@@ -428,7 +480,7 @@ def _reduced(spec: FigureSpec, run: Recorded, twin: Recorded | None) -> float | 
             return None
         times, here, there = np.intersect1d(times, other.times, return_indices=True)
         series = series[here] - _series(spec, other)[there]
-    hours = held_hours(times, step_of(run))
+    hours = hours_of(run, times)
     if spec.during is not None:
         inside = _inside(times, run, spec.during)
         times, series, hours = times[inside], series[inside], hours[inside]
@@ -496,7 +548,7 @@ def _number(reduce: str, times: Times, series: Floats, hours: Floats) -> float:
     if call is not None:
         bound = float(call[2])
         if call[1] == "quantile":
-            return float(np.quantile(series, bound))
+            return weighted_quantile(series, hours, bound)
         beyond = series > bound if call[1] == "duration_above" else series < bound
         return float(hours[beyond].sum())
     if reduce in ("time_of_max", "time_of_min"):

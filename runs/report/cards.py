@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from runs.report.chart import View
-from runs.summary import Cost, Load, Voltage, energy_text, in_window_only, power_text, seconds
+from runs.summary import Cost, Load, Voltage, in_window_only, power_text, seconds, trip_text
 from runs.window_results import WindowSummary
 
 EACH = 2  #: so many feeders and grids get cards of their own
@@ -33,9 +33,9 @@ def cards(view: View) -> Iterator[Card]:
         [x for x in summary.loads if x.federate not in grids and not in_window_only(x.federate)],
         [x for x in summary.loads if x.federate in grids and not in_window_only(x.federate)],
     ):
-        chosen = sorted(loads, key=lambda load: -abs(load.shed_mwh or load.energy_mwh))[:EACH]
+        chosen = sorted(loads, key=lambda load: load.order)[:EACH]
         yield from (_peak(view, load) for load in chosen)
-        yield from (_shed(view, load) for load in chosen if load.shed_mwh)
+        yield from (_shed(view, load) for load in chosen if load.was_hit)
     for voltage in sorted(summary.voltages, key=lambda voltage: -abs(voltage.worst.value - 1.0))[: 2 * EACH]:
         yield _voltage(view, voltage)
     for cost in summary.costs[:EACH]:
@@ -92,13 +92,11 @@ def _peak(view: View, load: Load) -> Card:
 
 
 def _shed(view: View, load: Load) -> Card:
-    value, unit = _split(energy_text(load.shed_mwh or 0.0))
-    note = ""
-    if load.rebound_mwh is not None:
-        note = f"{energy_text(load.rebound_mwh)} came back ({load.rebound_share:.0%})"
-    if load.rebound_peak_mw is not None and load.rebound_peak_mw.value > 0:
-        note += f", at most +{power_text(load.rebound_peak_mw.value)} at {view.clock(load.rebound_peak_mw.time)}"
-    return Card(f"Energy shed, {load.federate}", value, unit, note)
+    head, _, note = trip_text(load, view.clock).partition(", ")
+    value, unit, *_ = head.split(" ")
+    return Card(
+        f"Energy {'shed' if (load.shed_mwh or 0.0) > 0.0 else 'drawn on top'}, {load.federate}", value, unit, note
+    )
 
 
 def _voltage(view: View, voltage: Voltage) -> Card:

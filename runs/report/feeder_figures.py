@@ -11,7 +11,7 @@ from runs.measures import HOUR
 from runs.recorded import NODE_VOLTAGE, PERTURBATIONS, Floats, Times, Variable
 from runs.report import style
 from runs.report.chart import Chart, View, add_band, add_limit, add_line, plain, span, time_chart
-from runs.summary import RANGE_A, Voltage, energy_text, power_text, trip_text
+from runs.summary import RANGE_A, Voltage, energy_text, hours_of, power_text, trip_text
 
 FEEDERS = 4  #: so many feeders get figures of their own, those with the largest effect first
 DEVICES = (
@@ -69,11 +69,11 @@ def _sun(view: View, group: str) -> Iterator[Chart]:
 def feeder_loads(view: View) -> Iterator[Chart]:
     """The power of each feeder before and after, the largest effects first."""
     order = {load.federate: load for load in view.summary.loads if load.title.startswith("power of")}
-    chosen = sorted(order.values(), key=lambda load: -abs(load.shed_mwh or load.energy_mwh))
+    chosen = sorted(order.values(), key=lambda load: load.order)
     variables = {variable.group: variable for variable in view.run.powers}
     for load in chosen[:FEEDERS]:
         title = f"Load of {load.federate}"
-        if load.shed_mwh:
+        if load.was_hit:
             title += ": what the disturbance takes off and what comes back"
         chart = power_chart(view, title, [variables[load.federate]])
         chart.wide, chart.height = True, 340
@@ -86,8 +86,8 @@ def feeder_loads(view: View) -> Iterator[Chart]:
                 f"{view.clock(load.baseline_peak_mw.time)}"
             )
         chart.note += "."
-        if load.shed_mwh:
-            chart.note += f" Shed {trip_text(load, lambda extreme: view.clock(extreme.time))}."
+        if load.was_hit:
+            chart.note += f" Shed {trip_text(load, view.clock)}."
         yield chart
 
 
@@ -181,12 +181,12 @@ def _pooled(variables: list[Variable]) -> tuple[Times, Floats]:
 
 def _device_note(view: View, variables: list[Variable]) -> str:
     times, power = _total(variables)
-    hours = measures.held_hours(times, HOUR)
+    hours = hours_of(view.run, times)
     note = f"Peak {power_text(float(power.max()))}, {energy_text(measures.energy(power, hours))}"
     before = [other for other in (view.other(variable) for variable in variables) if other is not None]
     if before:
         other_times, other = _total(before)
-        other_energy = measures.energy(other, measures.held_hours(other_times, HOUR))
+        other_energy = measures.energy(other, hours_of(view.run, other_times))
         note += f"; {view.names[0]} {power_text(float(other.max()))}, {energy_text(other_energy)}"
     return note + "."
 

@@ -11,7 +11,7 @@ from runs.recorded import BUS_VOLTAGE, Floats, Variable
 from runs.report import style
 from runs.report.chart import Chart, View, add_band, add_limit, add_line, plain, span, time_chart
 from runs.report.feeder_figures import banded, power_chart, voltage_band
-from runs.summary import mismatch_of, power_text, seconds
+from runs.summary import hours_of, mismatch_of, power_text, seconds
 
 STACKED = 8  #: so many generators are drawn by themselves, the rest together
 BUSES = 3  #: so many feeders' buses get a price line of their own
@@ -114,8 +114,7 @@ def _stack(view: View, variable: Variable) -> Chart:
     """Set-points stacked, the largest generators by themselves; those that take power are stacked below zero."""
     values = variable.values.real
     labels = np.array(next(iter(variable.labels.values())))
-    hours = measures.held_hours(variable.times, 0)
-    order = np.argsort(-np.abs(values.T @ hours if variable.times.size > 1 else values[0]), kind="stable")
+    order = np.argsort(-np.abs(values.T @ hours_of(view.run, variable.times)), kind="stable")
     chart = time_chart(
         view, f"{variable.group.capitalize()}: who generates", "active power [MW]", wide=True, height=360
     )

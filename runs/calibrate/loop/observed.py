@@ -18,9 +18,9 @@ from cosim.wiring import wire
 from runs.batch.figures import PARTS, FigureSpec, series_of
 from runs.batch.keep import is_kept
 from runs.calibrate.target import Flags, Floats, Table
-from runs.measures import HOUR, held_hours
+from runs.measures import HOUR, hold_edges
 from runs.recorded import Recorded
-from runs.summary import step_of
+from runs.summary import duration_of, step_of
 
 Nanoseconds = NDArray[np.int64]
 Outputs = Mapping[str, Mapping[str, Port]]  #: federate -> port -> it
@@ -108,9 +108,10 @@ class ObservedSeries:
         times, values = found
         if (self.begin == self.end).all():
             return np.asarray(values[np.maximum(np.searchsorted(times, self.begin, side="right") - 1, 0)])
-        hours = held_hours(times, step_of(run))
-        edges = np.append(times, times[-1] + hours[-1] * HOUR)
-        integral = np.concatenate([[0.0], np.cumsum(values * hours)])  # linear between edges, as values are held
+        edges = hold_edges(times, step_of(run), duration_of(run))
+        integral = np.concatenate(
+            [[0.0], np.cumsum(values * np.diff(edges) / HOUR)]
+        )  # linear between edges, as values are held
         total = np.interp(self.end, edges, integral) - np.interp(self.begin, edges, integral)
         return np.asarray(total / ((self.end - self.begin) / HOUR))
 

@@ -35,8 +35,8 @@ from feeders.equivalents import (
 from feeders.homes import HomeDistributions
 from feeders.neighbourhood import Neighbourhood, Weather
 from feeders.time_tables import grid
-from runs import measures
 from runs.calibrate.target import Figure, Outcome, Target, Task
+from runs.rebound import rebound_of
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
@@ -478,23 +478,22 @@ def _other_homes(history: History, best: Equivalent) -> list[Score]:
 
 
 def _trip(disturbed: History, undisturbed: History, answer: Answer, calm: Answer) -> list[Score]:
-    """What the trip sheds and what returns: the equivalent's against the detailed feeder's."""
+    """What the trip sheds and what returns, net: the equivalent's against the detailed feeder's."""
     times = disturbed.times
-    hours = measures.held_hours(times, disturbed.step)
+    edges = np.append(times, times[-1] + disturbed.step)
     out: Bools = np.logical_not(disturbed.available.reshape(len(times), -1).all(axis=1))
-    if not out.any():
+    pairs = (undisturbed.power, disturbed.power), (calm.power, answer.power)
+    truth, mine = (rebound_of(edges, (after - before).sum(axis=1).real, out) for before, after in pairs)
+    if truth is None or mine is None:
         return []
-    found: dict[str, list[float]] = {"energy shed": [], "rebound": [], "rebound peak, mean of 15 min": []}
-    for before, after in ((undisturbed.power, disturbed.power), (calm.power, answer.power)):
-        base, with_trip = before.sum(axis=1).real, after.sum(axis=1).real
-        since = np.logical_or.accumulate(out)
-        found["energy shed"].append(measures.energy_shed(base, with_trip, hours, out))
-        found["rebound"].append(measures.energy_rebound(base, with_trip, hours, out))
-        more = _means(disturbed, np.where(since, with_trip - base, 0.0), 15)
-        found["rebound peak, mean of 15 min"].append(float(more.max()))
+    found: dict[str, tuple[float, float]] = {"energy shed": (truth.shed, mine.shed)}
+    if truth.energy is not None and mine.energy is not None and truth.ended == mine.ended == "over":
+        found["rebound"] = truth.energy, mine.energy
+    if truth.peak is not None and mine.peak is not None:
+        found["rebound peak, mean of 15 min"] = truth.peak.power, mine.peak.power
     return [
-        Score(part="trip", quantity=name, score="error", value=round(100 * (mine / truth - 1), 3))
-        for name, (truth, mine) in found.items()
+        Score(part="trip", quantity=name, score="error", value=round(100 * (equivalent / detailed - 1), 3))
+        for name, (detailed, equivalent) in found.items()
     ]
 
 
