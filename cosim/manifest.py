@@ -94,6 +94,7 @@ def write_manifest(scenario: Scenario, federation: Federation, folder: Path, out
     """Write `manifest.json` of the run in `folder`, and return it."""
     manifest = {
         "scenario": scenario.as_mapping(),
+        "set": list(dict.fromkeys(scenario.document.options.values())),
         "scenario_folder": str(scenario.folder.resolve()),
         "scenario_sha256": scenario_hash(scenario),
         "inputs_sha256": input_hashes(federation),

@@ -44,10 +44,18 @@ class Document:
     name: str
     value: Any
     lines: Mapping[Location, int] = field(default_factory=dict)
+    options: dict[Location, str] = field(
+        default_factory=dict
+    )  #: what was given in place of the file's, as `path=value`
 
     def place(self, location: Sequence[str | int]) -> str:
         """Where `location` stands: `file.yaml:12: feeders[0].bus`; the nearest parent's line if it is missing."""
         path = tuple(location)
+        given = next(
+            (self.options[path[:size]] for size in range(len(path), -1, -1) if path[:size] in self.options), ""
+        )
+        if given:
+            return f"--set {given}: {dotted(path)}"
         known = next((path[:size] for size in range(len(path), -1, -1) if path[:size] in self.lines), ())
         return f"{self.name}:{self.lines.get(known, 1)}: {dotted(path) or '(whole file)'}"
 

@@ -11,7 +11,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -50,6 +50,31 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an earlier
 NoReport = Annotated[bool, typer.Option("--no-report", help="Do not write report.html.")]
 
 
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="PATH=VALUE", help="A setting in place of the file's, as dispatch.interval='15 min'."
+    ),
+]
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"cosim {version('cosim')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _cosim(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """What comes before the command."""
+
+
 @app.command()
 def run(
     scenario: ScenarioFile,
@@ -60,6 +85,7 @@ def run(
     half_step: Annotated[
         bool, typer.Option("--half-step", help="Run it also at half the event window's step, and say what changes.")
     ] = False,
+    settings: SetOption = None,
     seed: Annotated[int | None, typer.Option(help="Use another seed than the scenario's.")] = None,
     scheduler: Annotated[
         str | None, typer.Option(help="Spread its processes over the workers of the Dask scheduler at this address.")
@@ -72,10 +98,9 @@ def run(
     """Run a scenario (beside its twin), judge it, and leave a folder with results and report."""
     import cosim
     from runs.progress import show_progress
+    from runs.set_option import load_with
 
-    loaded = cosim.load(scenario)
-    if seed is not None:
-        loaded = loaded.update(seed=seed)
+    loaded = load_with(scenario, [*(settings or ()), *([f"seed={seed}"] if seed is not None else ())])
     with _dask(scheduler, workers) as cluster, show_progress(quiet=as_json) as progress:
         finished = cosim.run(
             loaded,
@@ -146,6 +171,7 @@ def _finish(finished: Run, *, no_report: bool, as_json: bool, extra: dict[str, A
 @app.command()
 def validate(
     scenario: ScenarioFile,
+    settings: SetOption = None,
     no_code: Annotated[
         bool, typer.Option("--no-code", help="Refuse a scenario that names Python files, instead of executing them.")
     ] = False,
@@ -153,9 +179,10 @@ def validate(
 ) -> None:
     """Check a scenario completely, without running it."""
     import cosim
+    from runs.set_option import load_with
 
-    _say_what_is_executed(scenario, refuse=no_code)
-    federation = cosim.wire(cosim.load(scenario))
+    _say_what_is_executed(scenario, settings or (), refuse=no_code)
+    federation = cosim.wire(load_with(scenario, settings or ()))
     left_out = [str(entry) for entry in federation.left_out]
     if as_json:
         shown = {"valid": True, "scenario": federation.scenario, "federates": len(federation.federates)}
@@ -166,12 +193,13 @@ def validate(
         print(f"  not used: {line}")
 
 
-def _say_what_is_executed(scenario: Path, *, refuse: bool) -> None:
+def _say_what_is_executed(scenario: Path, settings: Sequence[str], *, refuse: bool) -> None:
     """Name the Python files that a scenario brings before they are executed. Raises ScenarioError to `refuse` them."""
     from cosim.errors import Fault, ScenarioError
     from cosim.scenario import python_files
+    from runs.set_option import python_given
 
-    files = python_files(scenario)
+    files = sorted({*python_files(scenario), *python_given(settings, scenario.resolve().parent)})
     if files and refuse:
         problem = "is Python, which the scenario names as a federate, and was not executed."
         raise ScenarioError([Fault(file, problem, "Read it, and leave out --no-code.") for file in files])
@@ -180,12 +208,13 @@ def _say_what_is_executed(scenario: Path, *, refuse: bool) -> None:
 
 
 @app.command()
-def wire(scenario: ScenarioFile, as_json: Json = False) -> None:
+def wire(scenario: ScenarioFile, settings: SetOption = None, as_json: Json = False) -> None:
     """Print the federation that a scenario expands to: federates, ports, links, units, steps."""
     import cosim
+    from runs.set_option import load_with
     from runs.wire_tables import print_federation
 
-    federation = cosim.wire(cosim.load(scenario))
+    federation = cosim.wire(load_with(scenario, settings or ()))
     if as_json:
         _print_json(json.loads(federation.model_dump_json()))
     else:

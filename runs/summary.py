@@ -238,6 +238,8 @@ class Summary(Settings):
     perturbations: tuple[Perturbation, ...]
     calibrated: tuple[str, ...] = ()
     """The calibrated parameters that it uses: fitted to what, with which error, from which data."""
+    settings_given: tuple[str, ...] = ()
+    """Settings given in place of the scenario file's, as `path=value`."""
     left_out: tuple[str, ...] = ()
     """What the scenario and its files hold and nobody uses."""
     window: WindowSummary | None = None
@@ -293,6 +295,7 @@ def summarise_recorded(run: Recorded, twin: Recorded | None, twin_name: str | No
         calibrated=tuple(
             f"{entry['federate']}: {entry['headline']}" for entry in run.run.manifest.get("calibrated", ())
         ),
+        settings_given=tuple(run.run.manifest.get("set", ())),
         left_out=tuple(str(LeftOut.model_validate(entry)) for entry in run.federation.get("left_out", ())),
         window=summarise_window(run, twin, half),
         speed=_speed(run),
@@ -831,6 +834,8 @@ def remark_rows(summary: Summary) -> Iterator[tuple[str, str]]:
         yield "Boundary", f"mismatch at most {size} ({worst.link})"
     for line in _at_most(list(summary.calibrated), "calibrated inputs"):
         yield "Calibrated", line
+    for line in _at_most(list(summary.settings_given), "settings given"):
+        yield "Set", line
     for line in _at_most(list(summary.left_out), "things that nobody uses"):
         yield "Not used", line
     speed = summary.speed
