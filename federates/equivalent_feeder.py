@@ -79,6 +79,8 @@ class Homes(Settings):
     """Share of the homes with PV that have a battery too [1]."""
     floor_area_median: float = Field(default=170.0, ge=40, le=600)
     """Median floor area [m2]."""
+    envelope: float = Field(default=1.0, gt=0)
+    """Factor on the heat that walls, windows and air exchange let through, over that of the drawn insulation [1]."""
     cop_mean: float = Field(default=3.3, ge=1.5, le=6)
     """Mean cooling coefficient of performance at 35 degC [1]."""
     cooling_setpoint_mean: Temperature = 24.0

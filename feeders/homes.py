@@ -33,6 +33,8 @@ WATER_SHAPE = (
     *(0.45, 0.34, 0.28, 0.26, 0.32, 0.55, 1.09, 1.62, 1.64, 1.62, 1.51, 1.30),
     *(1.15, 1.04, 0.92, 0.87, 0.92, 1.11, 1.28, 1.28, 1.26, 1.28, 1.17, 0.79),
 )
+#: What the sun warms a home by, so that a cool summer night is not taken for winter [K] (assumed).
+SUN_OF_A_DAY = 5.0
 #: GridLAB-D's levels of thermal integrity (insulation, windows, air leakage), from the worst.
 INTEGRITY = ("VERY_LITTLE", "LITTLE", "BELOW_NORMAL", "NORMAL", "ABOVE_NORMAL", "GOOD", "VERY_GOOD")
 
@@ -313,10 +315,10 @@ def draw_homes(
 def temperature_at_start(homes: Homes, conductance: Floats, outdoors: float) -> Floats:
     """Indoor temperature (homes,) [degC] to start from at `outdoors` [degC].
 
-    A home that would rest below its heating set-point, with its mean plug power and without sun, starts in the
+    A home that would rest below its heating set-point, with its mean plug power and a day's sun, starts in the
     deadband of its heating; the others in that of their cooling. `conductance` [W/K] of envelope and air exchange.
     """
-    rest = outdoors + 0.9e3 * homes.plug_power / conductance
+    rest = outdoors + SUN_OF_A_DAY + 0.9e3 * homes.plug_power / conductance
     in_deadband = homes.temperature - homes.cooling_setpoint
     return np.where(rest < homes.heating_setpoint, homes.heating_setpoint + in_deadband, homes.temperature)
 

@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
+import cosim
 from cosim.contract import Context, Exchange, Message
 from cosim.errors import ConfigError
 from cosim.perturbations.load_trip_weather import Condition, WhenMet
@@ -29,6 +30,7 @@ from feeders.thermal_homes import heaters_of, houses_of
 from solvers import feeder_equivalent as model
 from solvers.home_heating import GAS, HEAT_PUMP, RESISTANCE, Heaters, heat_pump_performance, heating_at, switched
 
+ROOT = Path(__file__).parents[1]
 MINUTE = 60 * 10**9
 KILOWATT = 3412.142  #: [Btu/h]
 DARK = {"relative_humidity": 0.6, "wind_speed": 3.0, "ghi": 0.0, "dni": 0.0, "dhi": 0.0}
@@ -377,6 +379,9 @@ def test_homes_start_where_their_day_keeps_them() -> None:
     homes = _drawn(300)
     conductance = houses_of(homes).conductance
     assert np.array_equal(temperature_at_start(homes, conductance, 25.0), homes.temperature)
+    summer = draw_homes(300, HomeDistributions(), np.random.default_rng(1))
+    night = temperature_at_start(summer, houses_of(summer).conductance, 15.2)  # the coldest of Melbourne's table
+    assert np.array_equal(night, summer.temperature)
     cold = temperature_at_start(homes, conductance, -15.0)
     assert np.abs(cold - homes.heating_setpoint).max() <= 0.5 * homes.deadband.max() + 1e-9
     assert float(fahrenheit(0.0)) == 32.0
@@ -403,3 +408,35 @@ def test_cold_is_a_condition_as_heat_is() -> None:
     assert onsets[40] == 40 * MINUTE
     with pytest.raises(ValueError, match="is never met"):
         Condition(temperature_at_least=5.0, temperature_at_most=0.0)
+
+
+# ------------------------------------------------------------------------------------------------ page and scenario
+
+
+def test_the_page_has_the_curves() -> None:
+    page = (ROOT / "docs" / "winter.md").read_text()
+    performances = [heat_pump_performance(outdoors) for outdoors in (8.3, 0.0, -8.3, -16.7, -25.0)]
+    capacities = " | ".join(f"{capacity:.2f}" for capacity, _ in performances)
+    cops = " | ".join(f"{3.3 * capacity / power:.2f}" for capacity, power in performances)
+    assert f"| capacity, of that at 8.3 °C | {capacities} |" in page
+    assert f"| {cops} |" in page
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_a_winter_storm_and_what_comes_back(tmp_path: Path) -> None:
+    """The shipped scenario against the figures of its page, the net energy of those without supply among them."""
+    run = cosim.run(cosim.load(ROOT / "runs" / "scenarios" / "winter_storm.yaml"), out=tmp_path / "run")
+    assert run.verdict.trustworthy
+    assert run.baseline is not None
+    power, undisturbed = (r.results["feeder"]["home_power"].values for r in (run, run.baseline))
+    out = ~power[250].astype(bool)
+    assert out.sum() == 30
+    change = (power - undisturbed)[:, out].sum(1) / 60
+    assert not change[:240].any()
+    shed = -change[240:330].sum()
+    assert shed == pytest.approx(257, abs=5)
+    back = [change[330 : 330 + 60 * hours].sum() for hours in (1, 4, 16)]
+    assert back == pytest.approx([67, 190, 190], abs=10)
+    pickup, without = (found[330:345, out].sum(1).mean() for found in (power, undisturbed))
+    assert pickup > 1.5 * without

@@ -30,7 +30,7 @@ class DeviceTrip(Perturbation):
 
     devices: tuple[DeviceClass, ...] = Field(min_length=1)
     """The device classes that trip. Spot loads do on feeders that an event window follows; of the others thermostats
-    (the air conditioners) and whole homes can trip within it."""
+    (of air conditioners and electric heating) and whole homes can trip within it."""
     share: float = Field(gt=0, le=1)
     """The share of devices of each class that trips, drawn with the run's seed [1]; of spot loads it is that of their
     nodes."""

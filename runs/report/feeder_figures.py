@@ -152,14 +152,15 @@ def _home_temperature(view: View, variables: list[Variable]) -> Chart:
     count = sum(len(variable.labels["home"]) for variable in variables)
     chart = time_chart(view, f"Indoor temperature of {count:,} homes", "indoor air temperature [°C]")
     before = [other for other in (view.other(variable) for variable in variables) if other is not None]
-    peaks = []
+    ranges = []
     for found, colour, which in ((before, style.BASELINE, view.names[0]), (variables, style.DISTURBED, view.run_name)):
         if found:
             times, band = _pooled(found)
             parts = ("10 % of homes below", "median home", "90 % of homes below")
             add_band(chart, view, times, band, banded(which, "10 to 90 %"), parts, colour)
-            peaks.append(f"{band[:, 1].max():.1f} °C" + (f" {which}" if which else ""))
-    chart.note = f"Highest median {', '.join(reversed(peaks))}."
+            median = f"{band[:, 1].min():.1f} to {band[:, 1].max():.1f} °C"
+            ranges.append(median + (f" {which}" if which else ""))
+    chart.note = f"Median from {', '.join(reversed(ranges))}."
     return chart
 
 
