@@ -120,9 +120,11 @@ class Engine:
         """Every object of a class with all its properties, also with those that `read` does not give: its place."""
         if not self.names(kind):
             return []
-        with self._quietly(), contextlib.chdir(self.folder):  # it leaves a file in the working folder
-            text = self._engine.get_checkpoint_json()
-        (self.folder / "_checkpoint.json").unlink(missing_ok=True)
+        path = self.folder / "objects.json"
+        with self._quietly():
+            self._engine.save_checkpoint(str(path))
+        text = path.read_text()
+        path.unlink()
         return list(json.loads(text)["objects"][kind]["instances"])
 
     def said(self) -> str:
