@@ -196,9 +196,7 @@ def window_knowledge(
     known: dict[str, Any] = dict(times)
     if name == DYNAMICS:
         known["feeder_buses"] = _buses(scenario)
-        case = {} if scenario.transmission is None else scenario.transmission.settings
-        of_day = case.get("case", "case39")
-        return known | ({"grid": of_day} if "grid" in fields else {"case": of_day, "from_day": True})
+        return known | ({} if "grid" in fields else {"from_day": True})
     of_window = {window_name(feeder): feeder for feeder in followed(scenario)}
     if name in of_window and of_window[name] in parts:
         known |= parts[of_window[name]].federate.window_settings() or {}

@@ -31,6 +31,7 @@ from cosim.federation import (
 )
 from cosim.link_fit import joined_by_label, misfit, not_additive
 from cosim.model import Model
+from cosim.one_fact import contradictions, stated_elsewhere
 from cosim.perturbations import Perturbation, perturbation_class
 from cosim.registry import described, federate_class, unknown
 from cosim.results import COUPLING, DISTURBING
@@ -209,18 +210,19 @@ def _build(scenario: Scenario, faults: list[Fault], built: dict[str, Part] | Non
         found = federate_class(kind)
         settings = model.settings
         fields = found.Config.model_fields
-        shared = known | (
-            _forecast_of_dispatch(scenario) | _weather_of_demand(settings, parts) if name == "demand" else {}
-        )
+        elsewhere = stated_elsewhere(name, settings, fields, parts)
+        shared = known | (_forecast_of_dispatch(scenario) if name == "demand" else {})
         if name in of_window:
             shared = window_knowledge(scenario, name, fields, parts)
-        shared = {**shared, **facts.settings(found.Config)}
+        shared |= {key: other.value for key, other in elsewhere.items()} | facts.settings(found.Config)
+        written = model.settings
         settings |= {key: value for key, value in shared.items() if key in fields and key not in settings}
         context = _context(scenario, name)
         same = json.dumps([kind, settings, str(scenario.folder), asdict(context)], sort_keys=True, default=str)
         if built is not None and same in built:
             parts[name] = replace(built[same], location=location)
             _learn(scenario, facts, parts[name], faults)
+            faults += contradictions(scenario, parts[name], written, elsewhere)
             continue
         try:
             config = found.Config.model_validate(settings, context={"folder": scenario.folder})
@@ -232,6 +234,7 @@ def _build(scenario: Scenario, faults: list[Fault], built: dict[str, Part] | Non
                     built.clear()
                 built[same] = parts[name]
             _learn(scenario, facts, parts[name], faults)
+            faults += contradictions(scenario, parts[name], written, elsewhere)
         except ValidationError as error:
             faults += faults_of(error, scenario.document, location)
         except UnknownFactError as error:
@@ -314,8 +317,6 @@ def _common_knowledge(scenario: Scenario) -> dict[str, Any]:
     known["agents"] = sorted(name for name, found in classes.items() if found.messaging == "agent")
     if scenario.transmission is not None:
         known["setpoints_to"] = "transmission"
-        shared = ("case", "load_multiplier", "minimum_generation")
-        known |= {key: value for key, value in scenario.transmission.settings.items() if key in shared}
     if scenario.dispatch is not None:
         known["meter_to"] = "dispatch"
     return known
@@ -325,14 +326,6 @@ def _forecast_of_dispatch(scenario: Scenario) -> dict[str, Any]:
     """How far and how finely the demand has to be forecast: as the dispatch looks ahead."""
     written = {} if scenario.dispatch is None else scenario.dispatch.settings
     return {key: written[key] for key in ("interval", "lookahead") if key in written}
-
-
-def _weather_of_demand(settings: Mapping[str, Any], parts: Mapping[str, Part]) -> dict[str, Any]:
-    """The weather that a demand with a `model` follows: the scenario's, which is built before it."""
-    config: Any = parts["weather"].config if "weather" in parts else None
-    if "model" not in settings or not hasattr(config, "table"):
-        return {}
-    return {"weather_table": config.table, "temperature_offset": getattr(config, "temperature_offset", 0.0)}
 
 
 def _perturbations(scenario: Scenario, parts: Mapping[str, Part], faults: list[Fault]) -> Part | None:

@@ -133,7 +133,7 @@ class Dispatch(Federate):
         """Settings of the dispatch."""
 
         case: NameOrFile = "case39"
-        """The transmission case, a MATPOWER name or file; filled in from `transmission`."""
+        """The transmission case, a MATPOWER name or file; filled in from `transmission`, and refused if it differs."""
         interval: PositiveDuration = written("5 min")
         """Time between dispatches."""
         lookahead: PositiveDuration = written("4 h")
@@ -147,9 +147,12 @@ class Dispatch(Federate):
         line_limit_factor: float = Field(default=1.0, gt=0)
         """Share of the branches' ratings that the dispatch may use [1]; case branches without one are unlimited."""
         load_multiplier: float = Field(default=1.0, gt=0)
-        """Scales the case's loads [1]."""
+        """Scales the case's loads [1]; filled in from `transmission`, and refused if it differs."""
         minimum_generation: float = Field(default=1.0, ge=0, le=1)
-        """Share of the generators' lowest power that holds [1]; filled in from `transmission`."""
+        """Share of the generators' lowest power that holds [1]; filled in from `transmission`, and refused if it
+        differs."""
+        wrong_about: tuple[Literal["case", "load_multiplier", "minimum_generation"], ...] = ()
+        """What of the grid the operator is meant to be wrong about: these may differ from `transmission`."""
         storage: tuple[StorageUnit, ...] = ()
         """Storages that the operator dispatches."""
         costs: tuple[GeneratorCost, ...] = ()
