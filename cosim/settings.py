@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -24,6 +25,13 @@ class Settings(BaseModel):
     def update(self, **changes: Any) -> Self:
         """A validated copy with `changes`, written as in a scenario; the original stays as it was."""
         return type(self).model_validate({**self.model_dump(mode="json"), **changes})
+
+
+def without_effect(config: Settings, names: Sequence[str], because: str, prefix: str = "") -> list[str]:
+    """A sentence if any of the settings `names` is given, which has no effect `because` of another; see `left_out`."""
+    given = [f"`{prefix}{name}`" for name in names if name in config.model_fields_set]
+    verb = "has" if len(given) == 1 else "have"
+    return [f"{', '.join(given)} {verb} no effect: {because}."] if given else []
 
 
 def _existing_file(path: Path, info: ValidationInfo) -> Path:

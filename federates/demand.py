@@ -13,7 +13,7 @@ from cosim import seeds
 from cosim.calibrated import parameter_file, read_parameter_file
 from cosim.contract import Context, Exchange, Federate, Port, Time
 from cosim.errors import ConfigError
-from cosim.settings import NameOrFile, Settings
+from cosim.settings import NameOrFile, Settings, without_effect
 from cosim.units import PositiveDuration, Power, format_duration, written
 from feeders import time_tables, weather_tables
 from feeders.load_model import CALIBRATED, KIND, LoadModel
@@ -113,6 +113,18 @@ class Demand(Federate):
             Port("load_scale", "1", "out", f"system load over its reference ({source})"),
             Port("load_scale_forecast", "1", "out", f"forecast of the load scale by lead ({source})", leads),
         )
+
+    def left_out(self) -> Sequence[str]:
+        """Settings of a model without one, of a forecast's error without one."""
+        config = self.config
+        found = []
+        if config.model is None:
+            found += without_effect(config, ["quantity", "weather_table", "temperature_offset"], "there is no `model`")
+        else:
+            found += without_effect(config, ["table"], "the demand follows the `model`")
+        if config.forecast_error == 0:
+            found += without_effect(config, ["forecast_persistence"], "`forecast_error` is 0")
+        return found
 
     def solve(self, time: Time, inputs: Exchange) -> Exchange:
         """The load scale at `time`, and the forecast issued then."""

@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 
 from cosim.contract import Array, Context, Exchange, Federate, Message, Port, Time
 from cosim.errors import ConfigError, ContractError, SolverError
-from cosim.settings import NameOrFile, Settings
+from cosim.settings import NameOrFile, Settings, without_effect
 from cosim.units import PositiveDuration, Power, Price, format_duration, quantity, written
 from feeders.transmission_case import CaseError, Generators, TransmissionCase, load_case
 from solvers.cost_curves import cost_curves
@@ -262,8 +262,9 @@ class Dispatch(Federate):
         return (self.config.setpoints_to, *(self.config.feeders[position].name for position in asked))
 
     def left_out(self) -> Sequence[str]:
-        """What the case's file holds and nobody uses."""
-        return self._case.left_out
+        """What the case's file holds and nobody uses; demand response that nobody can be asked for."""
+        alone = [] if len(self._asked) else without_effect(self.config, ["demand_response"], "no feeder can be asked")
+        return (*alone, *self._case.left_out)
 
     def start(self, folder: Path) -> None:
         """Build the model once; Pyomo and HiGHS are imported here."""

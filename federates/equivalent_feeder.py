@@ -15,7 +15,7 @@ from cosim.contract import Array, Context, Exchange, Fact, Federate, Flow, Port,
 from cosim.errors import ConfigError, ContractError, SolverError
 from cosim.metering import Meter, Request, requested
 from cosim.seeds import generator
-from cosim.settings import Settings
+from cosim.settings import Settings, without_effect
 from cosim.site import PlaceSettings, needed
 from cosim.units import Duration, Temperature, quantity, written
 from feeders.equivalents import (
@@ -34,6 +34,7 @@ from feeders.equivalents import (
 )
 from feeders.glm import GlmError
 from feeders.homes import HomeDistributions, HomesError
+from feeders.idle_homes import idle_settings
 from feeders.neighbourhood import Neighbourhood, Weather
 from feeders.published_feeder import PHASES, FeederTableError
 from feeders.time_tables import grid
@@ -181,6 +182,13 @@ class EquivalentFeeder(Federate):
         one_way = INVERTER * BATTERY
         flow = Flow("battery_power", "step that begins", charging=one_way, discharging=one_way)
         return (Stock("battery_energy", (flow,), capacity=tuple(self._plan.homes.battery_energy.tolist())),)
+
+    def left_out(self) -> Sequence[str]:
+        """Settings that have no effect with the others."""
+        config, home = self.config, self.config.homes
+        given = {name: getattr(home, name) for name in home.model_fields_set}
+        unread = () if config.meter_to else without_effect(config, ["metering_interval"], "nobody gets the readings")
+        return (*idle_settings(given, self._plan.homes), *unread)
 
     def recipients(self) -> Sequence[str]:
         """Who gets the meter readings."""

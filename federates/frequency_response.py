@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from pydantic import Field
 from cosim.contract import Array, Context, Exchange, Time
 from cosim.errors import ConfigError, SolverError
 from cosim.grid_dynamics import GridDynamics, GridInputs, GridLabels, WindowConfig
-from cosim.settings import NameOrFile
+from cosim.settings import NameOrFile, without_effect
 from cosim.units import quantity
 from feeders.dynamic_cases import DYNAMIC_CASES, CaseError, load_dynamic_case
 from feeders.transmission_case import load_case
@@ -95,6 +96,13 @@ class AggregateDynamics(GridDynamics):
         if found.governors is None:
             raise ConfigError("machines", f"the governors of {name} are not of the type TGOV1.", "Leave it out.")
         return found.machines, found.governors
+
+    def left_out(self) -> Sequence[str]:
+        """What the case's file holds and nobody uses; typical machines beside published ones."""
+        typical = ["inertia_constant", "reactance", "droop", "governed_share"]
+        because = f"machines and governors are those of {self.config.machines}"
+        idle = [] if self.config.machines is None else without_effect(self.config, typical, because)
+        return (*idle, *self._case.left_out)
 
     def start(self, folder: Path) -> None:
         """Solve the case's power flow, if the window opens there."""

@@ -15,7 +15,7 @@ from cosim.contract import Array, Context, Exchange, Fact, Federate, Port, Stock
 from cosim.errors import ConfigError, ContractError, ModelError, SolverError
 from cosim.metering import Meter, Request, requested
 from cosim.seeds import generator
-from cosim.settings import InputFile, Settings
+from cosim.settings import InputFile, Settings, without_effect
 from cosim.site import ADD_SITE, PlaceSettings, Site, needed
 from cosim.units import Duration, Temperature, quantity, written
 from feeders.glm import Clock, GlmError, Solver
@@ -25,6 +25,7 @@ from feeders.home_populations import CALIBRATED, charging_population, distributi
 from feeders.homes import HomeDistributions, HomesError, draw_homes
 from feeders.homes import Homes as DrawnHomes
 from feeders.homes_glm import place_homes
+from feeders.idle_homes import idle_settings
 from feeders.neighbourhood import Inputs, Neighbourhood, Outputs, RunningNeighbourhood, Weather
 from feeders.opendss_model import regulator_labels
 from feeders.own_model import OwnModel, guarded_glm, without_comments
@@ -163,6 +164,7 @@ class GridlabdFeeder(Federate):
     def __init__(self, config: GridlabdFeeder.Config, context: Context) -> None:
         super().__init__(config, context)
         self._clock = self._make_clock()
+        self._distributions = HomeDistributions()
         self._plan = None if config.glm is not None else self._make_plan()
         self._site = config.placed(f"'{context.name}'")
         self._sun_objects: Sequence[SunObject] = ()
@@ -208,6 +210,15 @@ class GridlabdFeeder(Federate):
         return () if self._site is None else (self._site, *self._places(self._sun_objects))
 
     def left_out(self) -> Sequence[str]:
+        """Settings that have no effect with the others; weather and clock of a model of its own."""
+        config = self.config
+        unread = () if config.meter_to else without_effect(config, ["metering_interval"], "nobody gets the readings")
+        if self._plan is None:
+            return (*unread, *self._taken_from_scenario())
+        given = {name: getattr(config.homes, name) for name in config.homes.model_fields_set}
+        return (*unread, *idle_settings(given, self._plan.homes, self._distributions))
+
+    def _taken_from_scenario(self) -> Sequence[str]:
         """Weather and clock of a model of its own: the scenario's take their place."""
         if self.config.glm is None:
             return ()
@@ -337,6 +348,7 @@ class GridlabdFeeder(Federate):
             if home.population is not None:
                 changed = {name: value for name, value in drawn.items() if value != getattr(Homes(), name)}
                 distributions = distributions_of(read_parameter_file(Path(home.population)), changed)
+            self._distributions = distributions
             random = generator(self.context.seed, self.context.name, "homes")
             homes = draw_homes(home.count, distributions, random, stratified=home.population is not None)
             charging = None

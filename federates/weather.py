@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field
 
 from cosim.contract import Context, Exchange, Fact, Federate, Port, Time
 from cosim.errors import ConfigError, UnknownFactError
-from cosim.settings import NameOrFile
+from cosim.settings import NameOrFile, without_effect
 from cosim.site import ADD_SITE, NAMES, PlaceSettings, completed
 from cosim.units import Temperature, convert, quantity
 from feeders import time_tables, weather_tables
@@ -92,6 +92,16 @@ class Weather(Federate):
             Port("ghi", "W/m2", "out", f"global horizontal irradiance ({sky})"),
             Port("dni", "W/m2", "out", f"direct normal irradiance ({sky})"),
             Port("dhi", "W/m2", "out", f"diffuse horizontal irradiance ({sky})"),
+        )
+
+    def left_out(self) -> Sequence[str]:
+        """What stands in for columns that the source has itself."""
+        known, config = self._weather.columns, self.config
+        humid = without_effect(config, ["dew_point"], "the source has the humidity itself")
+        windy = without_effect(config, ["wind_speed"], "the source has the wind itself")
+        return (
+            *(humid if "relative_humidity" in known else ()),
+            *(windy if "wind_speed" in known else ()),
         )
 
     def facts(self) -> Sequence[Fact]:

@@ -13,7 +13,7 @@ from pydantic import Field
 from cosim.contract import Array, Context, Exchange, Federate, Port, Time
 from cosim.errors import ConfigError, SolverError
 from cosim.seeds import generator
-from cosim.settings import Settings
+from cosim.settings import Settings, without_effect
 from cosim.units import Duration, PositiveDuration, Temperature, format_duration, quantity, written
 from feeders.glm import GlmError
 from feeders.homes_glm import place_homes
@@ -385,6 +385,14 @@ class WindowFeeder(Federate):
         return tuple((f"v{phase.lower()}_pu", f", phase {phase}") for phase in PHASES)
 
     # ----------------------------------------------------------------------------------------------------- time
+
+    def left_out(self) -> Sequence[str]:
+        """Settings of homes without homes, of their PV without PV."""
+        config = self.config
+        of_homes = ["home_power_factor", "home_impedance_share", "home_current_share"]
+        homes = [] if config.homes else without_effect(config, of_homes, "the feeder has no homes")
+        pv = [] if any(config.home_pv_rating) else without_effect(config, ["home_pv"], "no home has PV")
+        return (*homes, *pv)
 
     def start(self, folder: Path) -> None:
         """Build the feeder's matrices and the fleet."""

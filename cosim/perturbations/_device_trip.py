@@ -13,10 +13,11 @@ from cosim.contract import Array, Port, Time
 from cosim.errors import ConfigError
 from cosim.perturbations import Perturbation, Target, ports_named
 from cosim.registry import unknown
-from cosim.units import PositiveDuration, written
+from cosim.units import NANOSECONDS, PositiveDuration, format_duration, written
 
 DeviceClass = Literal["thermostat", "ev_charger", "water_heater", "home", "spot_load"]
 #: The ports that make devices run, with the dimension of the classes; spot loads by their nodes.
+RETURN_OVER = 30 * NANOSECONDS["min"]  #: [ns] unless a perturbation says otherwise
 DEVICES, SPOT_LOADS = "device_available", "load_available"
 
 
@@ -40,7 +41,7 @@ class DeviceTrip(Perturbation):
     """How long the tripped devices stay out."""
     returning: Literal["at_once", "staggered", "random"] = "at_once"
     """How they come back: all together; one after the other; each at its own random time."""
-    return_over: PositiveDuration = written("30 min")
+    return_over: PositiveDuration = written(format_duration(RETURN_OVER))
     """Staggered and random: the time over which they come back."""
 
     @field_validator("devices")
@@ -94,6 +95,8 @@ class DeviceTrip(Perturbation):
             few = [count for count in counts if count and round(self.share * count) == 0]
             if few:
                 found.append(f"trips 1 {noun} of {few[0]}, {1 / few[0]:.0%} where {self.share:.2%} were asked for")
+        if self.returning == "at_once" and self.return_over != RETURN_OVER:
+            found.append("does not use `return_over`: all return at once")
         return found
 
     def effect(self, elapsed: Time, target: Target, random: np.random.Generator) -> Array:
