@@ -31,8 +31,8 @@ from cosim.contract import Time
 from runs.measures import HOUR, Flags, block_means, levels
 from runs.recorded import Floats, Times
 
-PITCH = HOUR // 12  #: [ns] between looks at what came back; the run's step, if that is longer
-AHEAD = (1, 2, 4)  #: [h] in each of which it must have no direction; of steps that are longer, so many
+LOOKS = 12  #: at what came back in an hour; in a step, if that is longer
+AHEAD = (12, 24, 48)  #: so many looks, in each of which it must have no direction
 NO_STEP = 0.99  #: of the range of nearly all: where it rises from one level to another, start and end are that apart
 CHUNK = 2000  #: looks at once
 MIDDLE = (0.25, 0.75)  #: shares of the time between which is what it is now,
@@ -94,16 +94,15 @@ def rebound_of(edges: Times, difference: Floats, out: Flags) -> Rebound | None:
     widths = np.diff(edges)
     level = levels(edges, difference)
     shed = -float(np.diff(level)[out].sum())
-    pitch = max(PITCH, int(np.median(widths)))
-    ahead = [max(hours, -(-hours * HOUR // pitch)) for hours in AHEAD]
+    pitch = max(HOUR, int(np.median(widths))) // LOOKS
     gaps = _gaps(edges, out)
-    returns = [_return(edges, level, gap, pitch, ahead, NEGLIGIBLE * abs(shed)) for gap in gaps]
+    returns = [_return(edges, level, gap, pitch, NEGLIGIBLE * abs(shed)) for gap in gaps]
     quiet = _longest([(found.end, last) for found, (_, last) in zip(returns, gaps, strict=True) if found.over])
     shed_noise = noise = block_noise = None
     if quiet is not None:
         sampled = np.interp(np.arange(quiet[0], quiet[1] + 1, pitch), edges, level)
         shed_noise = noise_of(sampled, int(widths[out].sum()) / pitch)
-        spans = [(found.end - found.first) / pitch + found.over * ahead[-1] / 2 for found in returns]  # to mid-level
+        spans = [(found.end - found.first) / pitch + found.over * AHEAD[-1] / 2 for found in returns]  # to mid-level
         noise = math.hypot(*(noise_of(sampled, span) for span in spans)) + NEGLIGIBLE * abs(shed)
         block_noise = _root_mean_square(block_means(edges, level, *quiet)[1])
     return Rebound(
@@ -129,17 +128,15 @@ def _longest(stretches: Sequence[tuple[Time, Time]]) -> tuple[Time, Time] | None
     return max(stretches, key=lambda stretch: stretch[1] - stretch[0], default=None)
 
 
-def _return(
-    edges: Times, level: Floats, gap: tuple[Time, Time], pitch: Time, ahead: Sequence[int], negligible: float
-) -> Return:
+def _return(edges: Times, level: Floats, gap: tuple[Time, Time], pitch: Time, negligible: float) -> Return:
     """What came back within a gap between trips."""
     first, last = gap
     times = np.arange(first, last + 1, pitch)
     sampled = np.interp(times, edges, level)
-    found = settles(sampled, ahead, negligible)
+    found = settles(sampled, AHEAD, negligible)
     if found is None:
         return Return(first, last, float(np.interp(last, edges, level)) - float(sampled[0]), over=False)
-    kept = sampled[found : found + ahead[-1] + 1]
+    kept = sampled[found : found + AHEAD[-1] + 1]
     return Return(first, int(times[found]), float(kept.mean() - sampled[0]), over=True)
 
 

@@ -6,7 +6,7 @@ and a run that failed is summarised as far as it got. The formulas are in `runs/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -760,17 +760,20 @@ def figure_rows(summary: Summary) -> Iterator[tuple[str, str, str]]:
         if voltage.highest_pu.value > RANGE_A[1]:
             yield f"Highest {name}", at(voltage.baseline_highest_pu, ".3f"), at(voltage.highest_pu, ".3f")
     if summary.costs:
-        cost, before_cost = (sum(entry) for entry in zip(*_cost_pairs(summary), strict=True))
-        change = f" ({cost - before_cost:+,.0f})" if summary.has_baseline else ""
-        yield "Cost of dispatch [$]", f"{before_cost:,.0f}", f"{cost:,.0f}{change}"
+        cost = sum(entry.cost for entry in summary.costs)
+        before_cost = total_of(entry.baseline_cost for entry in summary.costs)
+        change = "" if before_cost is None else f" ({cost - before_cost:+,.0f})"
+        yield "Cost of dispatch [$]", "" if before_cost is None else f"{before_cost:,.0f}", f"{cost:,.0f}{change}"
     if summary.not_served:
         total = sum(entry.energy_mwh for entry in summary.not_served)
-        before_total = sum(entry.baseline_energy_mwh or 0.0 for entry in summary.not_served)
-        yield "Energy not served [MWh]", f"{before_total:,.3g}", f"{total:,.3g}"
+        before_total = total_of(entry.baseline_energy_mwh for entry in summary.not_served)
+        yield "Energy not served [MWh]", "" if before_total is None else f"{before_total:,.3g}", f"{total:,.3g}"
 
 
-def _cost_pairs(summary: Summary) -> list[tuple[float, float]]:
-    return [(entry.cost, entry.baseline_cost or 0.0) for entry in summary.costs]
+def total_of(values: Iterable[float | None]) -> float | None:
+    """The sum; None if any is not known, as of a twin that ended early."""
+    found = list(values)
+    return None if None in found else sum(value for value in found if value is not None)
 
 
 def _by_shed(summary: Summary) -> list[Load]:

@@ -21,9 +21,9 @@ from cosim.registry import unknown
 from cosim.settings import Settings
 from cosim.simulation import Run
 from cosim.units import UNITS, convert
-from runs.measures import HOUR, weighted_quantile
+from runs.measures import HOUR, hold_edges, weighted_quantile
 from runs.recorded import NODE_VOLTAGE, Floats, Recorded, Times, Variable
-from runs.summary import Load, Summary, hours_of, summarise_recorded
+from runs.summary import Load, Summary, duration_of, hours_of, step_of, summarise_recorded
 from runs.window_results import FollowedFeeder
 
 REDUCTIONS = ("max", "min", "mean", "sum", "energy", "first", "last", "time_of_max", "time_of_min")
@@ -482,8 +482,8 @@ def _reduced(spec: FigureSpec, run: Recorded, twin: Recorded | None) -> float | 
         series = series[here] - _series(spec, other)[there]
     hours = hours_of(run, times)
     if spec.during is not None:
-        inside = _inside(times, run, spec.during)
-        times, series, hours = times[inside], series[inside], hours[inside]
+        hours = _hours_inside(hold_edges(times, step_of(run), duration_of(run)), run, spec.during)
+        times, series, hours = times[hours > 0.0], series[hours > 0.0], hours[hours > 0.0]
     if not times.size:
         return None
     factor, unit = reduced_unit(spec, variable.unit)
@@ -531,16 +531,16 @@ def _part(values: Any, part: str) -> Floats:
     return np.asarray(values.imag if part == "imaginary" else values.real, dtype=float)
 
 
-def _inside(times: Times, run: Recorded, during: tuple[str, str]) -> Any:
-    """Which times of day lie in the span."""
+def _hours_inside(edges: Times, run: Recorded, during: tuple[str, str]) -> Floats:
+    """How long [h] each value, which holds between two of the `edges` (n + 1) [ns], does so in the span of the day."""
     day = 24 * HOUR
     midnight = run.start.replace(hour=0, minute=0, second=0, microsecond=0)
-    since = round((run.start - midnight).total_seconds() * 1e9)
-    clock = (times + since) % day
+    clock = edges + round((run.start - midnight).total_seconds() * 1e9)
     first, last = (_nanoseconds(text) for text in during)
-    if first < last:
-        return (clock >= first) & (clock < last)
-    return (clock >= first) | (clock < last)
+    begin, end = min(first, last), max(first, last)
+    passed = clock // day * (end - begin) + np.clip(clock % day - begin, 0, end - begin)
+    inside = np.diff(passed)  # one that spans midnight is what the other leaves of the day
+    return np.asarray((inside if first < last else np.diff(clock) - inside) / HOUR)
 
 
 def _number(reduce: str, times: Times, series: Floats, hours: Floats) -> float:

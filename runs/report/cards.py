@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from runs.report.chart import View
-from runs.summary import Cost, Load, Voltage, in_window_only, power_text, seconds, trip_text
+from runs.summary import Cost, Load, Voltage, in_window_only, power_text, seconds, total_of, trip_text
 from runs.window_results import WindowSummary
 
 EACH = 2  #: so many feeders and grids get cards of their own
@@ -42,8 +42,8 @@ def cards(view: View) -> Iterator[Card]:
         yield _cost(view, cost)
     if summary.not_served:
         total = sum(entry.energy_mwh for entry in summary.not_served)
-        before = sum(entry.baseline_energy_mwh or 0.0 for entry in summary.not_served)
-        note = f"{view.names[0]} {before:,.3g} MWh" if summary.has_baseline else ""
+        before = total_of(entry.baseline_energy_mwh for entry in summary.not_served)
+        note = "" if before is None else f"{view.names[0]} {before:,.3g} MWh"
         yield Card("Energy not served", f"{total:,.3g}", "MWh", note, alarm=total > 0)
     for messages in summary.messages:
         if messages.sent:

@@ -469,9 +469,7 @@ def _scores(data: _Data, simulated: Floats, split: Split, fit: Flags, held: Flag
                 score="largest error",
                 value=100 * float((energy - 1)[np.argmax(np.abs(energy - 1))]),
             ),
-            Score(
-                part=part, quantity="hour of the peak", score="difference", value=float(peaks[0] - peaks[1]), unit="h"
-            ),
+            Score(part=part, quantity="hour of the peak", score="difference", value=_hours_apart(*peaks), unit="h"),
             Score(
                 part=part,
                 quantity="peak of the mean day",
@@ -482,12 +480,17 @@ def _scores(data: _Data, simulated: Floats, split: Split, fit: Flags, held: Flag
                 part=part,
                 quantity="hour of the mean day's peak",
                 score="difference",
-                value=float(mean_days[0].argmax() - mean_days[1].argmax()),
+                value=_hours_apart(int(mean_days[0].argmax()), int(mean_days[1].argmax())),
                 unit="h",
             ),
         ]
         scores += _single_homes(part, data.homes[rows], simulated[rows])
     return scores
+
+
+def _hours_apart(hour: int, measured: int) -> float:
+    """How much later than `measured` an hour of the day is, from -12 to 11 h: 0 comes an hour after 23."""
+    return float((hour - measured + 12) % 24 - 12)
 
 
 def _single_homes(part: str, measured: Floats, simulated: Floats) -> list[Score]:
