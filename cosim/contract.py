@@ -127,7 +127,11 @@ class Federate(ABC):
         """The settings that a scenario may give; frozen, unknown keys refused."""
 
     def __init__(self, config: Any, context: Context) -> None:
-        """Read tables and check settings, quickly: `cosim validate` builds every federate."""
+        """Read tables and check settings, quickly: `cosim validate` builds every federate.
+
+        It may set `self.config` to a copy that is filled in, as with the files that a file names: what the run's own
+        processes are given, and what the manifest holds.
+        """
         self.config = config
         self.context = context
 

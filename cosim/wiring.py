@@ -228,7 +228,8 @@ def _build(scenario: Scenario, faults: list[Fault], built: dict[str, Part] | Non
             config = found.Config.model_validate(settings, context={"folder": scenario.folder})
             federate = found(config, context)
             ports, left_out = tuple(federate.ports()), tuple(federate.left_out())
-            parts[name] = Part(name, location, kind, config, federate, ports, left_out, tuple(federate.stocks()))
+            stocks = tuple(federate.stocks())
+            parts[name] = Part(name, location, kind, federate.config, federate, ports, left_out, stocks)
             if built is not None:
                 if len(built) >= MOST_BUILT:
                     built.clear()

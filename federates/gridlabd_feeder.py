@@ -16,11 +16,11 @@ from cosim.errors import ConfigError, ContractError, ModelError, SolverError
 from cosim.metering import Meter, Request, requested
 from cosim.seeds import generator
 from cosim.settings import InputFile, Settings, without_effect
-from cosim.site import ADD_SITE, PlaceSettings, Site, needed
+from cosim.site import PlaceSettings, Site, needed
 from cosim.units import Duration, Temperature, quantity, written
 from feeders.glm import Clock, GlmError, Solver
 from feeders.glm import Site as SunSite
-from feeders.gridlabd_engine import EngineError
+from feeders.gridlabd_engine import EngineError, PowerFlowError
 from feeders.home_populations import CALIBRATED, charging_population, distributions_of, drawn_days
 from feeders.homes import HomeDistributions, HomesError, draw_homes
 from feeders.homes import Homes as DrawnHomes
@@ -28,8 +28,8 @@ from feeders.homes_glm import place_homes
 from feeders.idle_homes import idle_settings
 from feeders.neighbourhood import Inputs, Neighbourhood, Outputs, RunningNeighbourhood, Weather
 from feeders.opendss_model import regulator_labels
-from feeders.own_model import OwnModel, guarded_glm, without_comments
-from feeders.own_sun import SunObject, move_to, objects_in_engine, own_zone, sun_objects
+from feeders.own_model import OwnModel, OwnModelError, OwnPlan
+from feeders.own_sun import SunObject, sun_objects
 from feeders.published_feeder import PHASES, FeederTableError, PublishedFeeder, load_feeder
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -150,9 +150,12 @@ class GridlabdFeeder(Federate):
         meter_to: str = ""
         """The agent that gets the meter readings; none: they are not sent."""
         glm: InputFile | None = None
-        """A GridLAB-D model of your own in place of the published feeder; the guards are added to it."""
+        """A GridLAB-D model of your own in place of the published feeder; the guards are added to it. Paths in it count
+        from the file that names them; what it writes is kept in the run's folder under `files/`."""
+        glm_files: tuple[InputFile, ...] = ()
+        """With `glm`: filled in with the files that it includes and reads, in the order in which it names them."""
         swing: str = ""
-        """With `glm`: the name of its swing meter."""
+        """With `glm`: the name of its swing, a meter, a node or a substation."""
         climate: str = ""
         """With `glm`: the name of its climate object, to be set from the weather, as all others of the model are; none:
         it has none. It stands at the scenario's place and reads no weather file of its own."""
@@ -168,14 +171,12 @@ class GridlabdFeeder(Federate):
         self._plan = None if config.glm is not None else self._make_plan()
         self._site = config.placed(f"'{context.name}'")
         self._sun_objects: Sequence[SunObject] = ()
-        self._own_zone = ""
         if self._plan is not None:
             self._site = needed(config, context.name, "homes see the sun")
         self._running: RunningNeighbourhood | OwnModel | None = None
         self._asked = Request()
         self._meter = Meter(context.name, config.meter_to, config.metering_interval)
-        if config.glm is not None:
-            self._check_own(config.glm)
+        self._own = None if config.glm is None else self._read_own(config.glm)
 
     def ports(self) -> Sequence[Port]:
         """`device_available` is 1 for a device that may run, 0 for one that may not."""
@@ -210,28 +211,13 @@ class GridlabdFeeder(Federate):
         return () if self._site is None else (self._site, *self._places(self._sun_objects))
 
     def left_out(self) -> Sequence[str]:
-        """Settings that have no effect with the others; weather and clock of a model of its own."""
+        """Settings that have no effect with the others; what of a model of your own the scenario does not reach."""
         config = self.config
         unread = () if config.meter_to else without_effect(config, ["metering_interval"], "nobody gets the readings")
         if self._plan is None:
-            return (*unread, *self._taken_from_scenario())
+            return (*unread, *(self._own.left_out() if self._own is not None else ()))
         given = {name: getattr(config.homes, name) for name in config.homes.model_fields_set}
         return (*unread, *idle_settings(given, self._plan.homes, self._distributions))
-
-    def _taken_from_scenario(self) -> Sequence[str]:
-        """Weather and clock of a model of its own: the scenario's take their place."""
-        if self.config.glm is None:
-            return ()
-        name = self.config.glm.name
-        weather = [
-            f"{name}: the weather file '{one.weather_file}' of its {one.kind} object; the scenario's weather is taken"
-            for one in self._sun_objects
-            if one.weather_file
-        ]
-        if not self._own_zone:
-            return weather
-        clock = f"{name}: its clock, {self._own_zone}; the scenario's is taken, without daylight saving"
-        return [*weather, clock]
 
     def stocks(self) -> Sequence[Stock]:
         """The homes' batteries."""
@@ -259,6 +245,11 @@ class GridlabdFeeder(Federate):
         """Who gets the meter readings."""
         return (self.config.meter_to,) if self.config.meter_to else ()
 
+    def close(self) -> None:
+        """Have what a model of your own writes on the disk."""
+        if isinstance(self._running, OwnModel):
+            self._running.close()
+
     def start(self, folder: Path) -> None:
         """Load the model; what GridLAB-D says is in `folder`/gridlabd.log, and at last in the run's run.log."""
         config = self.config
@@ -266,10 +257,9 @@ class GridlabdFeeder(Federate):
             if self._plan is not None:
                 solver = Solver(regulators=config.regulators)
                 self._running = RunningNeighbourhood(self._plan, self._clock, self._sun_site(), folder, solver)
-            elif config.glm is not None:
-                own = OwnModel(config.glm, config.swing, config.climate, config.meters, self._clock, folder)
-                self._place_in_sun(own)
-                self._running = own
+            elif self._own is not None:
+                site = None if self._site is None else self._sun_site()
+                self._running = OwnModel(self._own, self._clock, site, folder)
         except (EngineError, GlmError) as error:
             raise ModelError(f"{error}. Correct the model; all that GridLAB-D said is in run.log.") from error
 
@@ -279,11 +269,13 @@ class GridlabdFeeder(Federate):
         moment = self.context.start + timedelta(seconds=time // 10**9)
         try:
             values = self._step(moment, inputs.values, self._asked.at(time))
-        except EngineError as error:
+        except PowerFlowError as error:
             raise SolverError(
                 f"{error}. Look at head_voltage and the loads just before; a collapse of the voltage or a model "
                 "with a loop or an island has no solution."
             ) from error
+        except EngineError as error:
+            raise ModelError(f"{error}. Correct the model; all that GridLAB-D said is in run.log.") from error
         self._meter, messages = self._meter.reading(time, float(np.sum(values["power"].real)))
         return Exchange(values, messages)
 
@@ -338,7 +330,7 @@ class GridlabdFeeder(Federate):
         config, home = self.config, self.config.homes
         placing = {"per_transformer", "power_per_home", "nodes"}
         drawn = home.model_dump(exclude={"count", "pv_volt_var", "population", "ev_population", *placing})
-        self._refuse(("swing", "climate", "meters"), "belongs to a model of your own", "Give `glm` too.")
+        self._refuse(("swing", "climate", "meters", "glm_files"), "belongs to a model of your own", "Give `glm` too.")
         try:
             feeder = load_feeder(config.feeder)
         except FeederTableError as error:
@@ -369,15 +361,15 @@ class GridlabdFeeder(Federate):
             raise ConfigError("homes.nodes", str(error), "Choose other nodes.") from error
         return Neighbourhood(feeder, homes, placement, home.pv_volt_var, days)
 
-    def _check_own(self, path: Path) -> None:
+    def _read_own(self, path: Path) -> OwnPlan:
         self._refuse(("feeder", "homes", "regulators"), "belongs to a published feeder", "Leave out it or `glm`.")
+        config = self.config
         try:
-            guarded_glm(path, self.config.swing, self._clock)
-        except GlmError as error:
-            raise ConfigError("swing", str(error), "Name the swing meter of the model.") from error
-
-        text = without_comments(path)
-        self._sun_objects, self._own_zone = sun_objects(text), own_zone(text)
+            plan = OwnPlan(path, config.swing, config.climate, config.meters, config.glm_files or None)
+        except OwnModelError as error:
+            raise ConfigError(error.setting, str(error), error.remedy) from error
+        self.config = config.model_copy(update={"glm_files": tuple(plan.model.files)})
+        self._sun_objects = sun_objects(plan.model)
         climates = [one for one in self._sun_objects if one.kind == "climate"]
         follows = self.config.site is not None or any(one.weather_file for one in climates)
         if climates and not self.config.climate and follows:
@@ -385,6 +377,7 @@ class GridlabdFeeder(Federate):
             raise ConfigError("climate", problem, f"Give `climate: {climates[0].name or '(its name)'}`.")
         if self.config.climate or any(one.longitude is not None for one in self._sun_objects):
             self._site = needed(self.config, self.context.name, f"{path.name} sees the sun")
+        return plan
 
     def _places(self, objects: Sequence[SunObject]) -> Sequence[Site]:
         """What the objects of a model of its own state of the place; its clock is the scenario's."""
@@ -396,18 +389,6 @@ class GridlabdFeeder(Federate):
             for one in objects
             if one.latitude is not None and one.longitude is not None
         ]
-
-    def _place_in_sun(self, model: OwnModel) -> None:
-        """Let all of a model of its own that sees the sun stand at the scenario's place. Raises ModelError."""
-        objects = objects_in_engine(model.engine)
-        if self._site is None:
-            if any(one.longitude is not None or one.weather_file for one in objects):
-                raise ModelError(f"{self.config.glm} sees the sun, and nobody states its place. {ADD_SITE}")
-            return
-        for stated in self._places(objects):  # those of included files are known only now
-            if problem := self._site.contradiction(stated):
-                raise ModelError(f"{problem}. Correct one of the two.")
-        move_to(model.engine, objects, self._site.latitude, self._sun_site().solar_longitude)
 
     def _refuse(self, names: Sequence[str], problem: str, remedy: str) -> None:
         """Refuse the first of the settings `names` that is not left at its default."""

@@ -8,11 +8,12 @@ others. `Engine` never calls what would hang, keeps all that GridLAB-D says in a
 from __future__ import annotations
 
 import contextlib
-import json
+import ctypes
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from feeders.glm import FORMATS
 from feeders.gridlabd_library import load_library
 
 LOG = "gridlabd.log"
+MODEL = "model.glm"
 _CHECK = """
 import sys
 from feeders.gridlabd_library import load_library
@@ -34,15 +36,33 @@ sys.exit(0 if engine.load({path!r}).value == 0 else 1)
 """
 
 
+#: How a power flow without a solution reads in GridLAB-D's log.
+_NO_SOLUTION = re.compile(
+    r"failed to converge|did not converge|convergence iteration limit|singular|no plausible", re.I
+)
+_NO_CAUSE = (
+    "WARNING",
+    "Processing",
+    "FATAL    [INIT] : failed to load",
+)  #: lines of the log that name no error's cause
+_DATES = ("%Y-%m-%d %H:%M:%S", "%m-%d-%Y %H:%M:%S", "%d-%m-%Y %H:%M:%S")  #: as a model's `dateformat` may be
+
+Places = Callable[[int], str]  #: where a line of a model stands in the files that it is made of, as `file(line)`
+
+
 class EngineError(Exception):
     """GridLAB-D refused a model, a value or a step."""
+
+
+class PowerFlowError(EngineError):
+    """The power flow has no solution."""
 
 
 class Engine:
     """One loaded model."""
 
-    def __init__(self, text: str, folder: Path) -> None:
-        """Load the GLM `text`; `folder` gets the model, the log and GridLAB-D's side files.
+    def __init__(self, text: str, folder: Path, places: Places | None = None) -> None:
+        """Load the GLM `text`; `folder` gets the model and the log.
 
         Raises
         ------
@@ -53,16 +73,18 @@ class Engine:
         """
         self.folder = folder.absolute()
         self.log = self.folder / LOG
-        path = self.folder / "model.glm"
-        path.write_text(text)
+        self._places = places
+        path = _write_model(text, self.folder)
         with self._quietly():
             self._engine: Any = load_library()()
             for name, value in FORMATS.items():
                 self._engine.set_global(name, value)
             code = self._engine.load(str(path))
+            for name, value in FORMATS.items():  # the model may have set others
+                self._engine.set_global(name, value)
         self._alive = code.value == 0 and self._engine.object_get_count() > 0
         if not self._alive:
-            raise EngineError(f"GridLAB-D does not load the model: {quote(self.log, first=True)}")
+            raise EngineError(f"GridLAB-D does not load the model: {quote(self.log, places, first=True)}")
 
     def step_to(self, moment: datetime) -> None:
         """Advance to `moment`, which must be a whole second after the present one.
@@ -79,10 +101,11 @@ class Engine:
         self._alive = False
         with self._quietly():
             code, reached = self._engine.step_to(f"{moment:%Y-%m-%dT%H:%M:%S}")
-        if code.value != 0:
-            raise EngineError(f"GridLAB-D failed on the way to {moment}: {self.said()}")
-        if reached[:19] != f"{moment:%Y-%m-%d %H:%M:%S}":
-            raise EngineError(f"GridLAB-D stopped at {reached} on the way to {moment}: {self.said()}")
+        if code.value != 0 or reached[:19] not in {moment.strftime(form) for form in _DATES}:
+            said = self.said()
+            what = "failed" if code.value != 0 else f"stopped at {reached}"
+            kind = PowerFlowError if _NO_SOLUTION.search(said) else EngineError
+            raise kind(f"GridLAB-D {what} on the way to {moment}: {said}")
         self._alive = True
 
     def write(self, name: str, prop: str, value: float | complex | str) -> None:
@@ -116,20 +139,13 @@ class Engine:
         """The names of all objects of a class, in the order of the bulk reads: sorted."""
         return tuple(sorted(self._engine.get_objects_by_class(kind)))
 
-    def objects(self, kind: str) -> list[Mapping[str, Any]]:
-        """Every object of a class with all its properties, also with those that `read` does not give: its place."""
-        if not self.names(kind):
-            return []
-        path = self.folder / "objects.json"
-        with self._quietly():
-            self._engine.save_checkpoint(str(path))
-        text = path.read_text()
-        path.unlink()
-        return list(json.loads(text)["objects"][kind]["instances"])
-
     def said(self) -> str:
         """The last errors that GridLAB-D wrote."""
-        return quote(self.log)
+        return quote(self.log, self._places)
+
+    def flush(self) -> None:
+        """Write what GridLAB-D's recorders hold back: its own end would end the process."""
+        ctypes.CDLL(None).fflush(None)
 
     @contextlib.contextmanager
     def _quietly(self) -> Iterator[None]:
@@ -149,7 +165,7 @@ class Engine:
             os.close(log)
 
 
-def check_model(text: str, folder: Path) -> None:
+def check_model(text: str, folder: Path, places: Places | None = None) -> None:
     """Load a model in another process, since some faults end the process that loads it.
 
     Raises
@@ -158,28 +174,39 @@ def check_model(text: str, folder: Path) -> None:
         With GridLAB-D's own `file(line)` message.
 
     """
-    path = folder.absolute() / "model.glm"
-    path.write_text(text)
+    path = _write_model(text, folder.absolute())
     code = _CHECK.format(formats=dict(FORMATS), path=str(path))
     with (folder / LOG).open("wb") as log:
         done = subprocess.run([sys.executable, "-c", code], cwd=folder, stdout=log, stderr=log, check=False)
     if done.returncode not in (0, 1):
-        said = quote(folder / LOG, first=True)
+        said = quote(folder / LOG, places, first=True)
         raise EngineError(
             f"GridLAB-D ended with code {done.returncode} while it loaded the model, as it does at a unit "
             f"that it does not know: {said}"
         )
     if done.returncode == 1:
-        raise EngineError(f"GridLAB-D does not load the model: {quote(folder / LOG, first=True)}")
+        raise EngineError(f"GridLAB-D does not load the model: {quote(folder / LOG, places, first=True)}")
 
 
-def quote(log: Path, *, first: bool = False) -> str:
-    """The last errors in a log of GridLAB-D (or the first), or its last lines if it holds no error."""
+def _write_model(text: str, folder: Path) -> Path:
+    path = folder / MODEL
+    path.write_text(text, "utf-8", errors="surrogateescape")
+    return path
+
+
+def quote(log: Path, places: Places | None = None, *, first: bool = False) -> str:
+    """The last errors in a log of GridLAB-D (or the first), or its last lines if it holds no error.
+
+    Lines of the model are named by the files that it is made of, if their `places` are given.
+    """
     said = log.read_text(errors="replace").splitlines() if log.exists() else []
     said = [line.strip() for line in said if line.strip()]
-    errors = [line for line in said if not line.startswith(("WARNING", "Processing"))]
+    errors = [line for line in said if not line.startswith(_NO_CAUSE)]
     lines = errors[:4] if first else (errors or said)[-4:]
-    return " | ".join(lines) or f"it said nothing (log: {log})"
+    if places is not None:
+        model = re.compile(re.escape(str(log.absolute().with_name(MODEL))) + r"\((\d+)\)")
+        lines = [model.sub(lambda match: places(int(match[1])), line) for line in lines]
+    return " | ".join(lines) or "it said nothing"
 
 
 def _text(value: float | complex | str) -> str:

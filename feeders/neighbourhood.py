@@ -30,7 +30,7 @@ from feeders.glm import (
     node_name,
     nominal_phasors,
 )
-from feeders.gridlabd_engine import Engine, EngineError
+from feeders.gridlabd_engine import Engine, EngineError, PowerFlowError
 from feeders.homes import (
     Homes,
     charge,
@@ -332,7 +332,7 @@ class RunningNeighbourhood:
         if wrong.any():
             labels = self.plan.node_phases
             worst = ", ".join(f"{labels[k]} {magnitude[k]:.3g} pu" for k in np.flatnonzero(wrong)[:5])
-            raise EngineError(
+            raise PowerFlowError(
                 f"the power flow gives voltages outside {low} to {high} pu at {wrong.sum()} node phases: {worst}"
             )
         power = np.array([engine.read(HEAD, f"measured_power_{p}") for p in PHASES], dtype=np.complex128) / 1e6

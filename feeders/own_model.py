@@ -2,87 +2,271 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+import cmath
+import difflib
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
-from feeders.glm import Clock, GlmError, clock_text, fault_check, metronome, valid_name
-from feeders.gridlabd_engine import Engine, EngineError, check_model
+from feeders.glm import Clock, GlmError, Site, clock_text, fault_check, gridlabd_object
+from feeders.glm_reader import READERS, WRITERS, GlmObject, edited, read_glm
+from feeders.gridlabd_engine import Engine, PowerFlowError, check_model
 from feeders.neighbourhood import PLAUSIBLE, Weather, climate_properties
+from feeders.own_sun import sun_edits
 from feeders.published_feeder import PHASES
 
 Complexes = NDArray[np.complex128]
 
-_COMMENT = re.compile(r"//[^\n]*")
+METERS = ("meter", "triplex_meter")
+#: What may be the swing. A node is made a meter, which is a node that measures; a substation measures by itself.
+HEADS = ("meter", "node", "substation")
+#: The modules of GridLAB-D 6.0.0 as its Python package brings them.
+MODULES = (
+    *("assert", "climate", "commercial", "connection", "generators", "optimize", "powerflow", "reliability"),
+    *("residential", "tape"),
+)
+_SWITCHES = ("switch", "fuse", "recloser", "sectionalizer")
+_PHASE_PAIRS = tuple(zip(PHASES, (0.0, -120.0, 120.0), strict=True))  # [deg]
 
 
-def guarded_glm(path: Path, swing: str, clock: Clock) -> str:
-    """A model that includes the file `path` and adds the clock and the guards.
+class OwnModelError(GlmError):
+    """The model and the settings do not fit; `setting` is the one to change, or the model."""
 
-    The file's own clock gives way. `swing` is the name of its swing meter.
+    def __init__(self, setting: str, problem: str, remedy: str = "Correct the model.") -> None:
+        self.setting, self.remedy = setting, remedy
+        super().__init__(problem)
 
-    Raises
-    ------
-    GlmError
-        If the file does not name the swing meter, or `swing` cannot be a name.
 
-    """
-    if '"' in str(path) or "\n" in str(path):
-        raise GlmError(f"GridLAB-D cannot include {str(path)!r}; rename it without quotation marks and line ends")
-    text = without_comments(path)
-    if not re.search(rf"\bname\s+\"?{re.escape(valid_name(swing))}\"?\s*;", text):
-        raise GlmError(f"{path} has no object with the name '{swing}'")
-    newton = re.search(r"\bsolver_method\s+NR\b", text)
-    own_check = re.search(r"\bobject\s+fault_check\b", text)
-    return "\n".join(
-        [
-            f'#include "{path}"',
-            clock_text(clock),
-            "module tape;",
-            metronome(swing, clock.step),
-            fault_check() if newton and not own_check else "",
+class OwnPlan:
+    """The model as it was read, checked against what is asked of it; no engine yet."""
+
+    def __init__(
+        self, path: Path, swing: str, climate: str, meters: Sequence[str], files: Sequence[Path] | None = None
+    ) -> None:
+        """Read the model; `files`, if given, are those that it names, in turn.
+
+        Raises
+        ------
+        OwnModelError
+            If a file that it names is missing, a module of it does not exist, or a named object is not there or cannot
+            be what it is named for.
+
+        """
+        try:
+            self.model = read_glm(path, files)
+        except GlmError as error:
+            raise OwnModelError("glm", str(error)) from None
+        self.swing, self.climate, self.meters = swing, climate, tuple(meters)
+        strange = [name for name in self.model.modules if name not in MODULES]
+        if strange:
+            raise OwnModelError("glm", f"{path}: GridLAB-D 6 has no module '{strange[0]}', only {', '.join(MODULES)}")
+        self.head = self._find_head(swing)
+        if climate:
+            self._find(climate, ("climate",), "climate")
+        for number, name in enumerate(meters):
+            self._find(name, METERS, f"meters.{number}")
+        self._check_switching()
+
+    def _find(self, name: str, kinds: Sequence[str], setting: str, among: Iterable[str] = ()) -> GlmObject:
+        """The object of that name and one of those classes; it is `among` those named, if any are."""
+        found = self.model.named(name)
+        if found is not None and found.kind in kinds:
+            return found
+        known = sorted(among or {item.name for item in self.model.of(*kinds) if item.name})
+        near = difflib.get_close_matches(name, known, n=3) or known[:5]
+        problem = f"{self.model.path} has no {' or '.join(kinds)} '{name}'{f', it is a {found.kind}' if found else ''}"
+        more = f", of {len(known)} in all" if len(known) > len(near) else ""
+        raise OwnModelError(setting, problem, f"Use one of: {', '.join(near)}{more}." if near else "It has none.")
+
+    def _find_head(self, name: str) -> GlmObject:
+        """The swing. Raises OwnModelError if it is none, or is not the only one."""
+        path = self.model.path
+        swings = [item for item in self.model.objects if item.properties.get("bustype", "").upper().startswith("SWING")]
+        names = [item.name or f"{item.kind} without a name" for item in swings]
+        if not swings:
+            raise OwnModelError("swing", f"{path} has no object with `bustype SWING`", "Give it one.")
+        found = self._find(name, HEADS, "swing", names)
+        if found not in swings:
+            raise OwnModelError("swing", f"{path}: '{name}' is not its swing", f"Use one of: {', '.join(names)}.")
+        if len(swings) > 1:
+            raise OwnModelError(
+                "glm",
+                f"{path} has {len(swings)} swing nodes ({', '.join(names[:5])}): only the power of one would be seen, "
+                "and only its voltage would follow",
+                "Make the others PQ, or each a model of its own.",
+            )
+        return found
+
+    @property
+    def newton(self) -> bool:
+        """Whether the power flow is Newton-Raphson; GridLAB-D's own default is the sweep."""
+        return self.model.modules.get("powerflow", {}).get("solver_method", "FBS").upper() == "NR"
+
+    def operated_switches(self) -> list[GlmObject]:
+        """Switches and the like that something in the model may open or close."""
+        players = self.model.of("player", "shaper")
+        driven = {item.parent for item in players} | {item.outer.name for item in players if item.outer is not None}
+        chance = bool(self.model.of("eventgen"))
+        found = []
+        for item in self.model.of(*_SWITCHES):
+            states = {v.upper() for k, v in item.properties.items() if k == "status" or k.endswith("_state")}
+            blows = item.kind == "fuse" and "current_limit" in item.properties
+            if chance or blows or item.name in driven or states - {"OPEN", "CLOSED"}:
+                found.append(item)
+        return found
+
+    def _check_switching(self) -> None:
+        """The sweep keeps the voltages behind a switch that opened, and says nothing. Raises OwnModelError."""
+        operated = [item for item in self.operated_switches() if item.kind != "fuse"]
+        if operated and not self.newton:
+            one = operated[0]
+            raise OwnModelError(
+                "glm",
+                f"{self.model.place(one.line)}: {one.kind} '{one.name}' is operated, and the sweep (FBS) keeps the "
+                "voltage behind what is open",
+                "Use `solver_method NR`.",
+            )
+
+    def guard(self) -> str:
+        """The object that takes a section behind an opened switch to 0 V, where one may be opened.
+
+        It ends every model with a closed switch of a single phase ("attempt to restore something that was never
+        faulted"); such a model goes without, and a voltage that is none ends the run.
+        """
+        single = [
+            item
+            for item in self.model.of("switch", "recloser", "sectionalizer")
+            if len(set(item.properties.get("phases", "ABC").upper()) & set("ABC")) == 1
         ]
-    )
+        wanted = self.newton and self.operated_switches() and not single and not self.model.of("fault_check")
+        return fault_check() if wanted else ""
+
+    def left_out(self) -> Iterator[str]:
+        """What of the model and the scenario do not reach each other, a sentence each."""
+        model, name = self.model, self.model.path.name
+        climates = model.of("climate")
+        feeling = [f"{kind} objects ({len(found)})" for kind in ("house", "solar") if (found := model.of(kind))]
+        if climates and not self.climate:
+            which = ", ".join(item.name or "without a name" for item in climates)
+            yield f"{name}: the scenario's weather does not reach its climate {which}, as `climate` is not given"
+        if feeling and not climates:
+            yield f"{name}: no weather reaches its {' and '.join(feeling)}, as it has no climate object"
+        loads = len(model.of("load", "triplex_load", "pqload", "ZIPload"))
+        if loads:
+            yield f"{name}: its loads ({loads}) are as it has them; a demand's `load_scale` does not reach them"
+        if model.of("house"):
+            yield f"{name}: its houses do not hear perturbations of devices, nor requests of demand response"
+        if model.clock:
+            zone = f", {model.clock['timezone']}" if "timezone" in model.clock else ""
+            yield f"{name}: its clock{zone}; the scenario's is taken, without daylight saving"
+        for item in climates if self.climate else ():
+            if file := item.properties.get("tmyfile"):
+                yield f"{name}: the weather file '{file}' of its climate object; the scenario's weather is taken"
+        asserts = self.asserts()
+        if asserts:
+            yield f"{name}: its assert objects ({len(asserts)}), as their values hold for one time and voltage"
+        for item in model.of("player", "shaper"):
+            if self.head in (model.named(item.parent), item.outer) and "voltage" in item.properties.get("property", ""):
+                what = f"the {item.kind} {item.name or item.properties.get('file', '')} of its swing"
+                yield f"{name}: {what} and the scenario both set its voltage; the last to write wins"
+
+    def asserts(self) -> list[GlmObject]:
+        """Objects that end the simulation where a value is not as written."""
+        return [item for item in self.model.objects if item.kind.endswith("assert")]
+
+    def outputs(self) -> list[str]:
+        """The files that the model writes, as they are named in the run's folder."""
+        return [new for item, name in self._written() if (new := _inside(item.properties[name]))]
+
+    def text(self, clock: Clock, site: Site | None) -> str:
+        """The model with the scenario's clock, place and the guards; its lines keep their numbers."""
+        edits = [(*span, f'"{item.properties[name]}"') for item, name in self._read() if (span := item.spans[name])]
+        for item, name in self._written():
+            if new := _inside(item.properties[name]):
+                edits.append((*item.spans[name], f'"{new}"'))
+        for item in self.asserts():
+            end = self.model.text.find(";", item.end)
+            end = end + 1 if end >= 0 and not self.model.text[item.end : end].strip() else item.end
+            edits.append((item.start, end, "\n" * self.model.text.count("\n", item.start, end)))
+        if self.head.kind == "node":
+            edits.append((self.head.start, self.model.text.index("node", self.head.start) + 4, "object meter"))
+        edits += sun_edits(self.model, site) if site is not None else ()
+        tick = {"parent": f'"{self.swing}"', "property": "nominal_voltage", "interval": clock.step}
+        return "\n".join(
+            [
+                edited(self.model.text, _outermost(edits)),
+                clock_text(clock),
+                "module tape;",
+                gridlabd_object("recorder", tick | {"file": '"/dev/null"'}),
+                self.guard(),
+            ]
+        )
+
+    def _read(self) -> list[tuple[GlmObject, str]]:
+        return [(item, n) for item in self.model.objects for n in READERS.get(item.kind, ()) if n in item.properties]
+
+    def _written(self) -> list[tuple[GlmObject, str]]:
+        return [(item, n) for item in self.model.objects for n in WRITERS.get(item.kind, ()) if n in item.properties]
 
 
-def without_comments(path: Path) -> str:
-    """The text of a GLM file."""
-    return _COMMENT.sub("", path.read_text(errors="replace"))
+def _outermost(edits: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    """Those that stand in no other."""
+    found: list[tuple[int, int, str]] = []
+    for edit in sorted(edits, key=lambda one: (one[0], -one[1])):
+        if not found or edit[0] >= found[-1][1]:
+            found.append(edit)
+    return found
+
+
+def _inside(written: str) -> str:
+    """The path in the working folder for what a model writes; "" for what is no file."""
+    kind, _, name = written.rpartition(":")
+    parts = [part for part in PurePosixPath(name.replace("\\", "/")).parts if part not in ("/", "..", ".")]
+    if name.startswith("/dev/") or not parts or kind not in ("", "file", "csv", "txt"):
+        return ""
+    return (f"{kind}:" if kind else "") + "/".join(parts)
 
 
 class OwnModel:
     """The model in GridLAB-D."""
 
-    def __init__(self, path: Path, swing: str, climate: str, meters: Sequence[str], clock: Clock, folder: Path) -> None:
-        """Load the file.
+    def __init__(self, plan: OwnPlan, clock: Clock, site: Site | None, folder: Path) -> None:
+        """Load the model at `site`, if it is known. What it writes goes to the working folder.
 
         Raises
         ------
-        GlmError
-            If the swing meter is not in the file.
         EngineError
-            If GridLAB-D refuses the file, with its own `file(line)` message, or a named object is not
-            of the right kind.
+            If GridLAB-D refuses the model, with its own `file(line)` message.
 
         """
-        text = guarded_glm(path, swing, clock)
-        check_model(text, folder)
-        self.engine = Engine(text, folder)
-        self.swing, self.climate, self.meters, self.clock = swing, climate, tuple(meters), clock
-        for name, kinds in [(swing, ("meter",)), *((m, ("meter", "triplex_meter")) for m in meters)]:
-            if not any(name in self.engine.names(kind) for kind in kinds):
-                raise EngineError(f"{path}: '{name}' must be a {' or a '.join(kinds)}")
-        if climate and climate not in self.engine.names("climate"):
-            raise EngineError(f"{path}: '{climate}' must be a climate object")
-        self._climates = self.engine.names("climate")
-        self._source = np.array([self.engine.read(swing, f"voltage_{p}") for p in PHASES])
+        self.plan, self.clock, self.meters = plan, clock, plan.meters
+        text, place = plan.text(clock, site), plan.model.place
+        check_model(text, folder, place)
+        for output in plan.outputs():
+            Path(output.rpartition(":")[2]).parent.mkdir(parents=True, exist_ok=True)
+        self.engine = Engine(text, folder, place)
+        self._power = "distribution_power" if plan.head.kind == "substation" else "measured_power"
+        self._source = self._source_voltage()
         self._head_voltage = 1.0
+        self._climates = self.engine.names("climate")
         self._climate: dict[str, float] = {}
         self._next = clock.model_start + timedelta(seconds=clock.step)
+
+    def _source_voltage(self) -> Complexes:
+        """(3,) voltage of the swing [V]; a phase that states none has the nominal one, as GridLAB-D gives it."""
+        swing = self.plan.swing
+        nominal = self.engine.read(swing, "nominal_voltage").real
+        phases = self.plan.head.properties.get("phases", "ABCN").upper()
+        voltage = np.array([self.engine.read(swing, f"voltage_{p}") for p in PHASES], dtype=np.complex128)
+        for k, (phase, angle) in enumerate(_PHASE_PAIRS):
+            if voltage[k] == 0 and (phase in phases or "D" in phases):
+                voltage[k] = cmath.rect(nominal, math.radians(angle))
+                self.engine.write(swing, f"voltage_{phase}", complex(voltage[k]))
+        return voltage
 
     def step(
         self, moment: datetime, head_voltage: float, weather: Weather | None
@@ -91,7 +275,7 @@ class OwnModel:
 
         Returns
         -------
-        (3,) power into the swing meter [MVA], (meters,) power at each named meter [kW].
+        (3,) power into the swing [MVA], (meters,) power at each named meter [kW].
 
         Raises
         ------
@@ -99,9 +283,10 @@ class OwnModel:
             If the power flow fails or a voltage is not plausible.
 
         """
+        swing = self.plan.swing
         if head_voltage != self._head_voltage:
             for p, volts in zip(PHASES, self._source * head_voltage, strict=True):
-                self.engine.write(self.swing, f"voltage_{p}", complex(volts))
+                self.engine.write(swing, f"voltage_{p}", complex(volts))
             self._head_voltage = head_voltage
         if weather is not None:
             for name, value in climate_properties(weather).items():
@@ -113,18 +298,29 @@ class OwnModel:
             self.engine.step_to(self._next)
             self._next += timedelta(seconds=self.clock.step)
         self._check_voltages()
-        power = np.array([self.engine.read(self.swing, f"measured_power_{p}") for p in PHASES], dtype=np.complex128)
+        power = np.array([self.engine.read(swing, f"{self._power}_{p}") for p in PHASES], dtype=np.complex128)
         meters = np.array([self.engine.read(m, "measured_real_power").real for m in self.meters], dtype=np.float64)
         return power / 1e6, meters / 1e3
 
+    def close(self) -> None:
+        """Have what the model writes on the disk."""
+        self.engine.flush()
+
     def _check_voltages(self) -> None:
         """No voltage may be NaN or far above nominal; 0 V is a phase that is absent or switched off."""
-        for kind in ("node", "meter", "load"):
+        for kind, ends in _VOLTAGES:
             nominal = self.engine.read_real(kind, "nominal_voltage")
-            for p in PHASES if len(nominal) else "":
-                relative = np.abs(self.engine.read_complex(kind, f"voltage_{p}")) / nominal
+            for end in ends if len(nominal) else "":
+                relative = np.abs(self.engine.read_complex(kind, f"voltage_{end}")) / nominal
                 wrong = np.flatnonzero(~(relative <= PLAUSIBLE[1]))
                 if len(wrong):
                     names = self.engine.names(kind)
                     worst = ", ".join(f"{names[k]} {relative[k]:.3g} pu" for k in wrong[:5])
-                    raise EngineError(f"the power flow gives no plausible voltage of phase {p} at {worst}")
+                    raise PowerFlowError(f"the power flow gives no plausible voltage of phase {end} at {worst}")
+
+
+#: Classes with voltages, and the phases or legs of each.
+_VOLTAGES = (
+    *((kind, tuple(PHASES)) for kind in ("node", "meter", "load", "substation")),
+    *((kind, ("1", "2")) for kind in ("triplex_node", "triplex_meter", "triplex_load")),
+)

@@ -9,14 +9,14 @@ sun of a model in EST+5 stands where it does in UTC0 (measured: GridLAB-D 6.0.0,
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from feeders.gridlabd_engine import Engine
+from feeders.glm import Site
+from feeders.glm_reader import GlmModel
 
 SEEING_SUN = ("climate", "solar")  #: classes that work out where the sun stands
 
-_TOKEN = re.compile(r'"[^"]*"|[{};]|[^\s{};"]+')
 _DEGREES = re.compile(r"(\d+)([NSEW])(?:(\d+)(?::([\d.]+))?)?", re.IGNORECASE)
 
 
@@ -31,52 +31,24 @@ class SunObject:
     weather_file: str  #: that it reads itself; "" if none
 
 
-def sun_objects(text: str) -> list[SunObject]:
-    """The objects of GLM `text`, without its comments, that see the sun; included files are not looked into."""
-    found: list[SunObject] = []
-    open_objects: list[tuple[str, dict[str, str]]] = []
-    statement: list[str] = []
-    for token in _TOKEN.findall(text):
-        if token == "{":
-            kind = statement[-1].partition(":")[0] if "object" in statement else ""
-            open_objects.append((kind, {}))
-        elif token == "}":
-            kind, properties = open_objects.pop() if open_objects else ("", {})
-            if kind in SEEING_SUN:
-                found.append(_sun_object(kind, properties))
-        elif token == ";":
-            if open_objects and len(statement) > 1:
-                open_objects[-1][1][statement[0]] = " ".join(statement[1:]).strip('"')
-        else:
-            statement.append(token)
-            continue
-        statement = []
-    return found
+def sun_objects(model: GlmModel) -> list[SunObject]:
+    """The objects of a model that see the sun."""
+    return [_sun_object(item.kind, item.properties) for item in model.of(*SEEING_SUN)]
 
 
-def own_zone(text: str) -> str:
-    """The time zone in the clock of GLM `text`, "" if it states none."""
-    found = re.search(r"\btimezone\s+\"?([^;\"]+?)\"?\s*;", text)
-    return found[1] if found else ""
+def sun_edits(model: GlmModel, site: Site) -> Iterator[tuple[int, int, str]]:
+    """What to replace in a model's text, so that what sees the sun stands at `site` and no climate reads a file.
 
-
-def objects_in_engine(engine: Engine) -> list[SunObject]:
-    """The objects that see the sun in a loaded model, those of included files too."""
-    return [_sun_object(kind, one) for kind in SEEING_SUN for one in engine.objects(kind)]
-
-
-def move_to(engine: Engine, objects: list[SunObject], latitude: float, solar_longitude: float) -> None:
-    """Put what sees the sun to a place [deg], and have no climate read weather of its own.
-
-    `solar_longitude` counts from the meridian of the local zone. A solar object that states no place takes its
-    climate's. Must come before the first step. Raises EngineError.
+    A solar object that states no place takes its climate's.
     """
-    for one in objects:
-        if one.weather_file:
-            engine.write(one.name, "tmyfile", "")
-        if one.kind == "climate" or one.longitude is not None:
-            engine.write(one.name, "latitude", latitude)
-            engine.write(one.name, "longitude", solar_longitude)
+    place = {"latitude": f"{site.latitude:.12g}", "longitude": f"{site.solar_longitude:.12g}"}
+    for item in model.of(*SEEING_SUN):
+        moved = place if item.kind == "climate" or "longitude" in item.properties else {}
+        for name, value in (moved | {"tmyfile": '""'} if "tmyfile" in item.properties else moved).items():
+            if name in item.spans:
+                yield (*item.spans[name], value)
+            else:
+                yield item.body, item.body, f" {name} {value};"
 
 
 def _sun_object(kind: str, properties: Mapping[str, object]) -> SunObject:
