@@ -6,6 +6,7 @@ and a run that failed is summarised as far as it got. The formulas are in `runs/
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -86,6 +87,8 @@ class Load(Settings):
     """Whether it is over, or why it was not followed to its end."""
     after_return_mwh: float | None = None
     """Net energy from the last return to the end of the run, be the rebound over or not."""
+    later_mwh: float | None = None
+    """Of that, what came after the rebound was over, or 0: noise, and what returned later still."""
     rebound_peak_mw: Extreme | None = None
     """The highest mean over 15 minutes of what is drawn beyond the twin while it comes back, with the time at which
     they begin; none where noise is as high."""
@@ -446,6 +449,7 @@ def _trip(run: Recorded, variable: Variable, power: Floats, other: Times, before
             "rebound_from": run.local(found.returns[-1].first),
             "rebound_until": run.local(found.returns[-1].end),
             "after_return_mwh": found.to_end,
+            "later_mwh": None if found.to_end is None else found.to_end - found.returns[-1].energy,
         }
     if found.peak is not None:
         values["rebound_peak_mw"] = Extreme(value=found.peak.power, time=run.local(found.peak.time))
@@ -794,16 +798,24 @@ UNFINISHED: Mapping[rebound.Ended, str] = {
 
 def trip_text(load: Load, when: Callable[[datetime], str]) -> str:
     """What was shed and came back, in a few words; `when` writes a time."""
-    shed = load.shed_mwh or 0.0
+    shed, unfinished = load.shed_mwh or 0.0, UNFINISHED.get(load.rebound_ended or "over")
     text = energy_text(abs(shed)) + (" drawn on top" if shed < 0.0 else "")
-    unfinished = "" if load.rebound_ended is None else UNFINISHED.get(load.rebound_ended, "")
+    text += "" if unfinished is None else f", {unfinished}"
     if load.rebound_mwh is not None and load.rebound_until is not None:
+        back = noisy_text(load.rebound_mwh, load.rebound_noise_mwh)
         share = "" if load.rebound_share is None else f" ({load.rebound_share:.0%})"
-        noise = "" if load.rebound_noise_mwh is None else f" ± {energy_text(load.rebound_noise_mwh)}"
-        text += f", {energy_text(load.rebound_mwh)}{noise} came back{share} by {when(load.rebound_until)}"
-    text += f", {unfinished}" if unfinished else ""
+        text += f", {back} came back by {when(load.rebound_until)}{share}"
     peak = load.rebound_peak_mw
-    return text if peak is None else f"{text}; at most +{power_text(peak.value)} for 15 min from {when(peak.time)}"
+    return text if peak is None else f"{text}, 15-min peak +{power_text(peak.value)} at {when(peak.time)}"
+
+
+def noisy_text(energy: float, noise: float | None) -> str:
+    """An energy [MWh] with its noise, to as many digits as that leaves: 96 ± 11 kWh."""
+    if not noise:
+        return energy_text(energy)
+    factor, unit = (1e3, "kWh") if max(abs(energy), noise) < 1.0 else (1.0, "MWh")
+    digits = max(0, 1 - math.floor(math.log10(noise * factor)))
+    return f"{energy * factor:,.{digits}f} ± {noise * factor:,.{digits}f} {unit}"
 
 
 def power_text(power: float) -> str:

@@ -289,8 +289,8 @@ def test_the_page_says_what_the_parameters_state() -> None:
         ("active power at the head, hourly, with other homes of the same distributions", "drawn anew | {:.1f} % |"),
         ("power of air conditioners, hourly", "alone, CV(RMSE) | {:.1f} % |"),
         ("reactive power at the head, hourly, of the mean apparent power", "mean apparent power | {:.1f} % |"),
-        ("energy shed", "trip sheds | {:.1f} % |"),
-        ("rebound", "returns after it | {:.1f} % |"),
+        ("energy shed", "trips shed | {:.1f} % |"),
+        ("rebound", "returns after them | {:.1f} % |"),
         ("rebound peak, mean of 15 min", "what returns | {:.0f} % |"),
     ):
         assert words.format(said[quantity]) in page, quantity

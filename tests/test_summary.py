@@ -20,7 +20,7 @@ from runs import measures
 from runs.progress import describe
 from runs.recorded import Recorded
 from runs.report import write_report
-from runs.summary import Summary, clock, energy_text, power_text, print_summary, seconds, summarise
+from runs.summary import Summary, clock, energy_text, noisy_text, power_text, print_summary, seconds, summarise
 
 PHASES = ("A", "B", "C")
 TRIP = {
@@ -99,7 +99,16 @@ class TestTrip:
         summary = summarise(run.write(tmp_path / "r", twin))
         assert summary.loads[0].rebound_ended == "the run ended"
         assert summary.loads[0].rebound_noise_mwh is None
-        assert "1.5 MWh came back (75%) by 17 Jan 00:00, not over at the end of the run" in shown(summary)
+        assert "2 MWh, not over at the end of the run, 1.5 MWh came back by 17 Jan 00:00 (75%)" in shown(summary)
+
+    def test_what_comes_later_still_stands_beside_it(self, tmp_path: Path) -> None:
+        """As of vehicles that left before they were charged."""
+        run, twin = tripped()
+        power = constant(5.0) - during(6, 8) + 0.5 * during(8, 9) + 0.5 * during(20, 21)
+        run.outputs = {"suburb": feeder(power), "perturbations": disturbance(during(6, 8), 60)}
+        summary = summarise(run.write(tmp_path / "r", twin))
+        assert summary.loads[0].rebound_mwh == pytest.approx(0.5)
+        assert summary.loads[0].later_mwh == pytest.approx(0.5)
 
     def test_what_is_out_to_the_end_has_not_come_back(self, tmp_path: Path) -> None:
         run, twin = tripped()
@@ -399,6 +408,10 @@ class TestWords:
         assert power_text(0.4261) == "426.1 kW"
         assert power_text(6142.2) == "6,142 MW"
         assert energy_text(0.5) == "500 kWh"
+        assert noisy_text(0.0961, 0.0109) == "96 ± 11 kWh"
+        assert noisy_text(0.0290, 0.0056) == "29.0 ± 5.6 kWh"
+        assert noisy_text(1.5, 0.01) == "1.500 ± 0.010 MWh"
+        assert noisy_text(1.5, None) == "1.5 MWh"
         assert [seconds(value) for value in (2.5, 0.0123, 4e-5)] == ["2.5 s", "12.3 ms", "40 µs"]
 
     def test_the_day_is_named_where_there_are_several(self, tmp_path: Path) -> None:

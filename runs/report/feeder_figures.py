@@ -88,6 +88,10 @@ def feeder_loads(view: View) -> Iterator[Chart]:
         chart.note += "."
         if load.was_hit:
             chart.note += f" Shed {trip_text(load, view.clock)}."
+            if load.rebound_ended == "over":
+                chart.note += (
+                    f" From then to the end of the run net {energy_text(load.later_mwh or 0.0)}, noise and all."
+                )
         yield chart
 
 
