@@ -18,7 +18,9 @@ from cosim.scenario import Scenario
 from cosim.settings import Settings
 from cosim.wiring_parts import Part
 
-OF_GRID = ("case", "load_multiplier", "minimum_generation")  #: what transmission and its operator know of the grid
+#: what transmission and its operator know of the grid
+OF_GRID = ("case", "load_multiplier", "minimum_generation", "ramp", "storage")
+OF_OPERATOR = ("ramp", "storage")  #: of it what may be stated with the operator alone
 OF_WEATHER = {"weather_table": "table", "temperature_offset": "temperature_offset"}  #: demand's name -> weather's
 WRONG_ABOUT = "wrong_about"  #: the setting that names what may differ
 LONGEST = 60  #: characters of a value that is quoted
@@ -46,6 +48,12 @@ def stated_elsewhere(
         return _settings_of(parts.get("weather"), OF_WEATHER) if "model" in written else {}
     own = {"grid": "case"} if "grid" in fields else {key: key for key in OF_GRID}
     return _settings_of(parts.get("transmission"), own)
+
+
+def stated_by_operator(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What the grid takes from the `settings` of its operator where it does not state it itself."""
+    wrong = settings.get(WRONG_ABOUT, ())
+    return {name: settings[name] for name in OF_OPERATOR if name in settings and name not in wrong}
 
 
 def _settings_of(part: Part | None, names: Mapping[str, str]) -> dict[str, Elsewhere]:

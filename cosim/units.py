@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 UNITS: dict[str, tuple[str, float, float]] = {
     "1": ("ratio", 1.0, 0.0),
     "%": ("ratio", 0.01, 0.0),
+    "%/min": ("rate of a ratio", 1.0, 0.0),
     "pu": ("per unit", 1.0, 0.0),
     "ns": ("time", 1e-9, 0.0),
     "us": ("time", 1e-6, 0.0),

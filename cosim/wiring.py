@@ -31,7 +31,7 @@ from cosim.federation import (
 )
 from cosim.link_fit import joined_by_label, misfit, not_additive
 from cosim.model import Model
-from cosim.one_fact import contradictions, stated_elsewhere
+from cosim.one_fact import contradictions, stated_by_operator, stated_elsewhere
 from cosim.perturbations import Perturbation, perturbation_class
 from cosim.registry import described, federate_class, unknown
 from cosim.results import COUPLING, DISTURBING
@@ -319,7 +319,8 @@ def _common_knowledge(scenario: Scenario) -> dict[str, Any]:
     if scenario.transmission is not None:
         known["setpoints_to"] = "transmission"
     if scenario.dispatch is not None:
-        known["meter_to"] = "dispatch"
+        known["meter_to"] = known["telemetry_to"] = "dispatch"
+        known |= stated_by_operator(scenario.dispatch.settings)
     return known
 
 

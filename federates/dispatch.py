@@ -2,14 +2,16 @@
 
 At each interval the operator forecasts the load of every bus, solves `solvers/dispatch.py` over the
 look-ahead, and sends the first interval's decisions as messages: set-points to generators, load shedding
-and storage power to buses. Where energy is dear it asks feeders for demand response. What it knows of
-the feeders it knows from meter readings, which arrive when the communications network delivers them.
+to buses, power to storages. Where energy is dear it asks feeders for demand response. What it knows of
+the feeders it knows from meter readings, and of the grid (what is out, what units and storages did) from
+telemetry; both arrive when the communications network delivers them.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -20,56 +22,20 @@ from pydantic import Field, model_validator
 from cosim.contract import Array, Context, Exchange, Federate, Message, Port, Time
 from cosim.errors import ConfigError, ContractError, SolverError
 from cosim.settings import NameOrFile, Settings, without_effect
-from cosim.units import PositiveDuration, Power, Price, format_duration, quantity, written
+from cosim.storage_unit import StorageUnit
+from cosim.units import PositiveDuration, Price, format_duration, quantity, written
 from feeders.transmission_case import CaseError, Generators, TransmissionCase, load_case
 from solvers.cost_curves import cost_curves
 from solvers.dispatch import DispatchError, DispatchSolution, RollingDispatch, look_ahead
 from solvers.dispatch_model import DispatchNetwork, Storages
+from solvers.generator_schedule import ASSUMED_RAMP, ramps
 from solvers.ptdf import island_labels
+from solvers.storage_flow import energy_after
 
 Floats = NDArray[np.float64]
-Energy = Annotated[float, quantity("MWh")]
-
+Booleans = NDArray[np.bool_]
 H = 3600 * 10**9
 LEAST_SHED = 1e-6  #: [MW] less than this is the solver's rounding, not an order
-
-
-class StorageUnit(Settings):
-    """A storage that the operator dispatches."""
-
-    name: str
-    """What results call it."""
-    bus: str = Field(coerce_numbers_to_str=True)
-    """The bus at which it stands."""
-    power: Power = Field(gt=0)
-    """Highest charging and discharging power."""
-    energy: Energy = Field(gt=0)
-    """Capacity [MWh]."""
-    efficiency: float = Field(default=0.85, gt=0, le=1)
-    """Of a full cycle [1], shared equally by charging and discharging."""
-    initial: Energy = Field(ge=0)
-    """Energy at the start [MWh]."""
-    final: Energy | None = Field(default=None, ge=0)
-    """Least energy at the end of each look-ahead [MWh]; none: `initial` again, or 0 with a terminal value."""
-    terminal_value: Price = Field(default=0.0, ge=0)
-    """What energy left at the end of the look-ahead is worth."""
-    cycle_cost: Price = Field(default=0.1, ge=0)
-    """Cost of discharged energy (wear); above zero it keeps the storage from cycling for nothing."""
-
-    @model_validator(mode="after")
-    def _within_capacity(self) -> StorageUnit:
-        for name in ("initial", "final"):
-            value = getattr(self, name)
-            if value is not None and value > self.energy:
-                raise ValueError(f"{name} must be at most the capacity {self.energy:g} MWh, got {value:g} MWh")
-        return self
-
-    @property
-    def target(self) -> float:
-        """Least energy at the end of the look-ahead [MWh]."""
-        if self.final is not None:
-            return self.final
-        return 0.0 if self.terminal_value > 0 else self.initial
 
 
 class GeneratorCost(Settings):
@@ -105,20 +71,39 @@ class FeederAttachment(Settings):
     """The feeder's power counts this many times [1]."""
 
 
+@dataclass(frozen=True)
+class _Telemetry:
+    """What the grid told last."""
+
+    time: float  #: [s] of which it tells
+    power: Floats  #: (generator,) [MW]
+    running: Booleans  #: (generator,) may run
+    closed: Booleans  #: (branch,)
+    losses: float  #: [MW]
+    load: float  #: [MW] what is shed and unserved included
+    shedding: Booleans  #: (bus,) sheds load as ordered
+    storage_power: Floats  #: (storage,) [MW] into the grid
+    energy: Floats  #: (storage,) [MWh]
+
+
 class Dispatch(Federate):
     """Rolling multi-period DC optimal dispatch of a transmission case.
 
     The load of a bus at lead τ is the case's times `load_multiplier` times the forecast load scale; at
     a feeder's bus it is the feeder's last reading times its multiplier times scale(τ) / scale(reading),
     once every feeder there has reported (until then the case's). Transmission losses, those of shunts
-    included, are the last known ones, spread over the buses in proportion to load. DC lines carry what
-    the case says, always.
+    included, are the last ones told, spread over the buses in proportion to load; before any was told
+    the share that they have in the case's own dispatch. DC lines carry what the case says, always.
+
+    What is out, where units stand and what storages hold is what telemetry told last, brought forward to
+    the interval's start: a unit goes on towards its set-point by its ramp, a storage at its power. Until
+    something was told the operator takes its orders for carried out.
 
     Shedding is ordered from each bus that sheds, {"load_shed_MW": x} to "<setpoints_to>/bus <label>" at
-    each interval, and ended there with x = 0, once. What is shed stays in the forecast. The grid can
-    shed the case's load only, not that of feeders, which can be asked for demand response. The net power
-    of the storages at a bus goes there as {"storage_MW": x}, positive into the grid; the operator takes
-    stored energy to follow it.
+    each interval, and ended there with x = 0, again at each interval as long as telemetry tells of
+    shedding there. What is shed stays in the forecast. The grid can shed the case's load only, not that
+    of feeders, which can be asked for demand response. A storage's power goes to "<setpoints_to>/storage
+    <name>" as {"storage_MW": x}, positive into the grid.
     """
 
     messaging: ClassVar[Literal["none", "agent", "carrier"]] = "agent"
@@ -140,8 +125,9 @@ class Dispatch(Federate):
         """How far the dispatch plans ahead, a multiple of `interval`."""
         segments: int = Field(default=20, ge=1, le=1000)
         """Pieces into which a quadratic cost is cut."""
-        ramp: float = Field(default=2.0, gt=0)
-        """Ramp limit of generators for which the case has none, in % of their capacity a minute (an assumption)."""
+        ramp: float = Field(default=ASSUMED_RAMP, gt=0)
+        """Ramp limit of generators for which the case has none, in % of their capacity a minute (an assumption); filled
+        in from `transmission`."""
         value_of_lost_load: Price | None = Field(default=10_000.0, gt=0)
         """Price at which load is shed; none: never, a shortage then ends the run."""
         line_limit_factor: float = Field(default=1.0, gt=0)
@@ -151,7 +137,7 @@ class Dispatch(Federate):
         minimum_generation: float = Field(default=1.0, ge=0, le=1)
         """Share of the generators' lowest power that holds [1]; filled in from `transmission`, and refused if it
         differs."""
-        wrong_about: tuple[Literal["case", "load_multiplier", "minimum_generation"], ...] = ()
+        wrong_about: tuple[Literal["case", "load_multiplier", "minimum_generation", "ramp"], ...] = ()
         """What of the grid the operator is meant to be wrong about: these may differ from `transmission`."""
         storage: tuple[StorageUnit, ...] = ()
         """Storages that the operator dispatches."""
@@ -165,6 +151,9 @@ class Dispatch(Federate):
         """The federate whose generators and buses carry out the dispatch; filled in by the wiring."""
         solve_guard: PositiveDuration = written("2 min")
         """Wall time after which a solve ends the run; it never changes a solution."""
+        expected_forecast_error: Annotated[float, quantity("%"), Field(gt=0)] = 3.0
+        """How far the load for which an interval is dispatched may be from the one that comes, beyond which the verdict
+        lists it as physics to look at. Minutes ahead operators err by less than 1 %, a day ahead by 2 to 3 %."""
 
         @model_validator(mode="after")
         def _whole_intervals(self) -> Dispatch.Config:
@@ -197,9 +186,13 @@ class Dispatch(Federate):
         self._asked = _asked_feeders(config, self._feeder_index)
         self._load = case.buses.load.real * config.load_multiplier
         self._dc_injection = case.dc_injection().real
-        self._previous: Floats = np.full(len(case.generators), np.nan)
-        self._stored: Floats = np.array([unit.initial for unit in config.storage])
+        self._previous: Floats = np.full(len(case.generators), np.nan)  # [MW] the last set-points
+        self._stored: Floats = np.array([unit.initial for unit in config.storage])  # [MWh] as planned
         self._shedding = np.zeros(len(case.buses), dtype=bool)  # where shedding was ordered last
+        self._told: _Telemetry | None = None
+        self._planned: deque[tuple[float, float]] = deque(maxlen=64)  # [s], [MW]: the loads of past dispatches
+        self._loss_share = case.loss_share()
+        self._own_share: Floats = np.ones(len(case.buses))  # of the forecast at each bus, the rest is losses
         self._reading: Floats = np.full(len(config.feeders), np.nan)  # [MW]
         self._read_at: Floats = np.full(len(config.feeders), -np.inf)  # [s]
         self._scales: deque[tuple[float, float]] = deque(maxlen=512)  # [s], [1]: the scale at past dispatches
@@ -224,35 +217,25 @@ class Dispatch(Federate):
                 lead,
                 initial=0.0,
             ),
-            Port("losses", "MW", "in", "transmission losses", initial=0.0),
-            Port(
-                "generator_available",
-                "1",
-                "in",
-                "1 where a generator can run",
-                generator,
-                initial=tuple(case.generators.in_service.astype(float).tolist()),
-            ),
-            Port(
-                "branch_available",
-                "1",
-                "in",
-                "1 where a branch can carry power",
-                {"branch": case.branches.label},
-                initial=tuple(case.branches.in_service.astype(float).tolist()),
-            ),
             Port("setpoint", "MW", "out", "active power asked of each generator", generator),
             Port("lmp", "$/MWh", "out", "locational marginal price", bus),
             Port("load_shed", "MW", "out", "load that the dispatch orders to be shed", bus),
             Port("cost", "$/h", "out", "cost of generation, storage cycling and lost load"),
             Port("planned_load", "MW", "out", "load and losses for which the interval was dispatched"),
+            Port(
+                "forecast_error",
+                "%",
+                "out",
+                "load planned for the time told last, less the one told, of it; 0 if none was told",
+                expected=(-config.expected_forecast_error, config.expected_forecast_error),
+            ),
             Port("dispatch_balance", "MW", "out", "generation + storage + shed - load", limit=1e-3),
         ]
         if config.storage:
             storage = {"storage": tuple(unit.name for unit in config.storage)}
             ports += [
-                Port("storage_power", "MW", "out", "discharging (positive) or charging of each storage", storage),
-                Port("storage_energy", "MWh", "out", "energy in each storage at the interval's start", storage),
+                Port("storage_power", "MW", "out", "discharging (positive) or charging asked of each storage", storage),
+                Port("storage_level", "%", "out", "energy that the operator takes each storage to hold", storage),
             ]
         return ports
 
@@ -303,32 +286,35 @@ class Dispatch(Federate):
             raise ContractError("dispatch: solve() was called before start()")
         now = time / 1e9
         self._scales.append((now, float(inputs.values["load_scale"].real)))
-        self._take_readings(inputs.messages)
+        self._take_messages(inputs.messages)
+        running, closed = self._in_service()
+        error, stored = self._forecast_error(), self._energy(now)
         try:
             solution = self._solver.solve(
                 self._forecast(inputs),
-                generator_available=(inputs.values["generator_available"].real > 0.5)
-                & self._case.generators.in_service,
-                branch_available=(inputs.values["branch_available"].real > 0.5) & self._case.branches.in_service,
-                previous=self._previous,
-                stored=self._stored,
+                generator_available=running,
+                branch_available=closed,
+                previous=self._positions(now),
+                stored=stored,
+                within_reach=self._told is not None,
             )
-        except DispatchError as error:
-            raise SolverError(str(error)) from error
+        except DispatchError as fault:
+            raise SolverError(str(fault)) from fault
         self._solution = solution
         values: dict[str, Array] = {
             "setpoint": solution.power[0],
             "lmp": solution.lmp[0],
-            "load_shed": solution.shed[0],
+            "load_shed": self._to_shed(solution),
             "cost": np.asarray(solution.cost[0]),
             "planned_load": np.asarray(solution.load[0]),
+            "forecast_error": np.asarray(error),
             "dispatch_balance": np.asarray(solution.mismatch[0]),
         }
         if self.config.storage:
             values["storage_power"] = solution.discharge[0] - solution.charge[0]
-            values["storage_energy"] = self._stored
+            values["storage_level"] = 100.0 * stored / self._network.storages.energy
         messages = [
-            *self._setpoints(time, inputs),
+            *self._setpoints(time, running),
             *self._shedding_orders(time),
             *self._storage_orders(time),
             *self._requests(time),
@@ -341,6 +327,7 @@ class Dispatch(Federate):
             self._previous = self._solution.power[0]
             self._shedding = self._solution.shed[0] > LEAST_SHED
             self._stored = np.clip(self._solution.energy[0], 0.0, self._network.storages.energy)
+            self._planned.append((time / 1e9, float(self._solution.load[0])))
             self._held_until[self._dear(time / 1e9)] = (time + self._request_duration) / 1e9
 
     def close(self) -> None:
@@ -349,18 +336,77 @@ class Dispatch(Federate):
 
     # ------------------------------------------------------------------ what the operator knows
 
-    def _take_readings(self, messages: Iterable[Message]) -> None:
-        """Keep the newest reading of each feeder; a network may deliver them out of order."""
+    def _take_messages(self, messages: Iterable[Message]) -> None:
+        """Keep the newest telemetry and reading of each feeder; a network may deliver them out of order."""
         for message in messages:
-            feeder = self._feeder_index.get(message.source.partition("/")[0])
-            if feeder is None or not {"power_MW", "time_s"} <= message.payload.keys():
-                raise ContractError(
-                    f"dispatch takes meter readings with power_MW and time_s from {', '.join(self._feeder_index)}; "
-                    f"got {sorted(message.payload)} from '{message.source}'"
-                )
-            if message.payload["time_s"] > self._read_at[feeder]:
-                self._read_at[feeder] = message.payload["time_s"]
-                self._reading[feeder] = message.payload["power_MW"]
+            sender = message.source.partition("/")[0]
+            if sender == self.config.setpoints_to and sender not in self._feeder_index:
+                told = self._telemetry(message)
+                if self._told is None or told.time > self._told.time:
+                    self._told = told
+            else:
+                self._take_reading(message, self._feeder_index.get(sender))
+
+    def _take_reading(self, message: Message, feeder: int | None) -> None:
+        if feeder is None or not {"power_MW", "time_s"} <= message.payload.keys():
+            raise ContractError(
+                f"dispatch takes meter readings with power_MW and time_s from {', '.join(self._feeder_index)}; "
+                f"got {sorted(message.payload)} from '{message.source}'"
+            )
+        if message.payload["time_s"] > self._read_at[feeder]:
+            self._read_at[feeder] = message.payload["time_s"]
+            self._reading[feeder] = message.payload["power_MW"]
+
+    def _telemetry(self, message: Message) -> _Telemetry:
+        """What a message from the grid tells. Raises ContractError for any other message."""
+        case, payload = self._case, message.payload
+        try:
+            return _Telemetry(
+                time=float(payload["time_s"]),
+                power=_column(payload["generation_MW"], len(case.generators)),
+                running=~np.isin(case.generators.label, payload["generators_out"]),
+                closed=~np.isin(case.branches.label, payload["branches_out"]),
+                losses=float(payload["losses_MW"]),
+                load=float(payload["load_MW"]),
+                shedding=np.isin(case.buses.label, payload["shedding"]),
+                storage_power=_column(payload.get("storage_MW", ()), len(self.config.storage)),
+                energy=_column(payload.get("storage_MWh", ()), len(self.config.storage)),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ContractError(
+                f"'{message.source}' sent {sorted(payload)}, which is no telemetry of {case.name} ({error}); "
+                "the grid's units and storages must be the dispatch's"
+            ) from error
+
+    def _in_service(self) -> tuple[Booleans, Booleans]:
+        """Which generators may run and which branches are closed, as far as was told."""
+        units, branches = self._case.generators.in_service, self._case.branches.in_service
+        return (units, branches) if self._told is None else (units & self._told.running, branches & self._told.closed)
+
+    def _positions(self, now: float) -> Floats:
+        """Where units stand [MW]: as told, and since then on the way to their set-points; NaN where that is unknown."""
+        if self._told is None:
+            return self._previous
+        ramp = np.where(np.isfinite(self._network.ramp), self._network.ramp, 0.0)  # infinite for a unit of no size
+        room = ramp * (now - self._told.time) / 60.0
+        asked = np.where(np.isnan(self._previous), self._told.power, self._previous)
+        return np.clip(asked, self._told.power - room, self._told.power + room)
+
+    def _energy(self, now: float) -> Floats:
+        """What storages hold [MWh]: as told, and since then at the power that was told."""
+        if self._told is None:
+            return self._stored
+        storages, told = self._network.storages, self._told
+        hours = (now - told.time) / 3600.0
+        return energy_after(told.energy, told.storage_power, storages.energy, storages.efficiency, hours)
+
+    def _forecast_error(self) -> float:
+        """The load for which the time told of was dispatched, against the one told [%]."""
+        if self._told is None:
+            return 0.0
+        planned = [load for start, load in self._planned if start <= self._told.time]
+        came = self._told.load + self._told.losses
+        return 100.0 * (planned[-1] - came) / came if planned and came > 0.0 else 0.0
 
     def _forecast(self, inputs: Exchange) -> Floats:
         """Load of each period and bus (T, n) [MW], losses included."""
@@ -377,17 +423,19 @@ class Dispatch(Federate):
         load = np.where(metered, (shape * self._multiplier * np.nan_to_num(self._reading)) @ at_bus, load)
         weight = np.maximum(load, 0.0)
         share = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
-        # the losses that arrive hold those of DC lines, which their two injections hold already
-        losses = max(float(inputs.values["losses"].real) + float(self._dc_injection.sum()), 0.0)
+        # the losses that are told hold those of DC lines, which their two injections hold already
+        told = self._loss_share * float(weight[0].sum()) if self._told is None else self._told.losses
+        losses = max(told + float(self._dc_injection.sum()), 0.0)
         forecast: Floats = load + share * losses - self._dc_injection
+        # what is shed takes its share of the losses along, which nobody can be ordered to shed
+        self._own_share = load[0] / np.where(load[0] > 0.0, load[0] + share[0] * losses, 1.0)
         return forecast
 
     # ------------------------------------------------------------------ what the operator says
 
-    def _setpoints(self, time: Time, inputs: Exchange) -> list[Message]:
-        """One message to each generator that can run."""
+    def _setpoints(self, time: Time, running: Booleans) -> list[Message]:
+        """One message to each generator that can run, as far as was told."""
         solution = self._solution
-        running = self._case.generators.in_service & (inputs.values["generator_available"].real > 0.5)
         if solution is None:
             return []
         return [
@@ -401,24 +449,35 @@ class Dispatch(Federate):
         ]
 
     def _shedding_orders(self, time: Time) -> list[Message]:
-        """One message to each bus where load is to be shed, or was at the last dispatch."""
+        """One message to each bus where load is to be shed, was at the last dispatch, or is as telemetry tells."""
         if self._solution is None:
             return []
-        shed = np.where(self._solution.shed[0] > LEAST_SHED, self._solution.shed[0], 0.0)
-        return self._to_buses(time, "load_shed_MW", np.flatnonzero((shed > 0.0) | self._shedding), shed)
+        shed = self._to_shed(self._solution)
+        still = self._shedding if self._told is None else self._shedding | self._told.shedding
+        source, grid, label = self.context.name, self.config.setpoints_to, self._case.buses.label
+        return [
+            Message(source, f"{grid}/bus {label[bus]}", time, {"load_shed_MW": float(shed[bus])})
+            for bus in np.flatnonzero((shed > 0.0) | still).tolist()
+        ]
+
+    def _to_shed(self, solution: DispatchSolution) -> Floats:
+        """The load to shed at each bus (bus,) [MW], without the losses that go with it."""
+        return np.where(solution.shed[0] > LEAST_SHED, solution.shed[0] * self._own_share, 0.0)
 
     def _storage_orders(self, time: Time) -> list[Message]:
-        """One message to each bus with storages: what they give together."""
+        """One message to each storage."""
         if self._solution is None:
             return []
-        at, given = self._network.storages.bus, self._solution.discharge[0] - self._solution.charge[0]
-        power = np.bincount(at, given, len(self._case.buses)).astype(float)  # of integers without storages
-        return self._to_buses(time, "storage_MW", np.unique(at), power)
-
-    def _to_buses(self, time: Time, order: str, buses: NDArray[np.int64], power: Floats) -> list[Message]:
-        """The `order` [MW] of `power` (n,) for each of `buses`."""
-        source, grid, label = self.context.name, self.config.setpoints_to, self._case.buses.label
-        return [Message(source, f"{grid}/bus {label[bus]}", time, {order: float(power[bus])}) for bus in buses.tolist()]
+        power = (self._solution.discharge[0] - self._solution.charge[0]).tolist()
+        return [
+            Message(
+                self.context.name,
+                f"{self.config.setpoints_to}/storage {unit.name}",
+                time,
+                {"storage_MW": power[number]},
+            )
+            for number, unit in enumerate(self.config.storage)
+        ]
 
     @property
     def _request_duration(self) -> Time:
@@ -461,6 +520,14 @@ def _block_means(hours: Floats, interval: Time) -> Floats:
     return weights
 
 
+def _column(values: Sequence[float], count: int) -> Floats:
+    """Finite numbers (count,). Raises TypeError, ValueError."""
+    column = np.array(values, dtype=float).reshape(-1)
+    if column.shape != (count,) or not np.isfinite(column).all():
+        raise ValueError(f"{len(column)} of {count} finite numbers")
+    return column
+
+
 def _position(case: TransmissionCase, bus: str, field: str) -> int:
     try:
         return case.bus_position(bus)
@@ -490,8 +557,6 @@ def _network(config: Dispatch.Config, case: TransmissionCase) -> DispatchNetwork
     lowest = np.where(generators.in_service, generators.lowest_active, 0.0)
     lowest = np.where(lowest > 0.0, config.minimum_generation * lowest, lowest)
     highest = np.where(generators.in_service, generators.highest_active, 0.0)
-    capacity = np.maximum(np.abs(lowest), np.abs(highest))
-    default = np.where(capacity > 0.0, config.ramp / 100.0 * capacity, np.inf)
     polynomial, points = _costs(config, generators)
     try:
         return DispatchNetwork(
@@ -508,7 +573,7 @@ def _network(config: Dispatch.Config, case: TransmissionCase) -> DispatchNetwork
             generator_bus=generators.bus,
             p_min=lowest,
             p_max=highest,
-            ramp=np.where(np.isfinite(generators.ramp), generators.ramp, default),
+            ramp=ramps(generators, config.ramp),
             costs=cost_curves(polynomial, points, lowest, highest, config.segments),
             storages=_storages(config, case),
         )

@@ -9,7 +9,8 @@ What is decided here:
 
 - *Slack.* The difference between generation and load plus losses is shared by all generators in
   proportion to their capacity (or headroom), in each island: a grid of 70,000 buses has no single
-  generator that could carry it. `slack="reference"` is the textbook's single slack.
+  generator that could carry it. None is driven beyond its limits as long as others have room: what it
+  cannot take the others share. `slack="reference"` is the textbook's single slack.
 - *Reactive limits* are enforced: a bus whose generators pass their limit is held at the limit, and
   its voltage set free, until the voltage would come back across its set-point. One bus in each
   island is exempt; what its generators are short of is `reactive_excess`.
@@ -45,6 +46,7 @@ Sharing = Literal["capacity", "headroom", "reference"]
 _NEWTON_ITERATIONS = 30
 _ROUNDS = 30  #: of the loop around Newton for reactive limits
 _RELEASES = 3  #: times that a bus may return from its reactive limit, against endless switching
+_LOSSES = 0.01  #: of the load, to tell who will reach a limit before the losses are known
 _SHARE_TOLERANCE = 1e-3  #: [MW] of the imbalance, for generators at a reactive limit
 
 
@@ -113,9 +115,9 @@ class _Island:
 class AcPowerFlow:
     """Power flows of one grid, `case`, under changing loads, set-points and outages.
 
-    `slack` says who shares the active imbalance: all generators by "capacity" (their upper limit)
-    or by "headroom" (what is left to the limit that the imbalance drives them to), or only those at
-    the "reference" bus (where it has none in service, at the largest generator's bus).
+    `slack` says who shares the active imbalance: all generators by "capacity" (their upper limit, up
+    to that limit) or by "headroom" (what is left to the limit that the imbalance drives them to), or
+    only those at the "reference" bus (where it has none in service, at the largest generator's bus).
     `reactive_limits` enforces them; if not, `reactive_excess` tells by how much they are passed.
     `tolerance` is the largest mismatch of a bus [MVA].
     """
@@ -146,11 +148,13 @@ class AcPowerFlow:
         generator_available: Booleans | None = None,
         branch_available: Booleans | None = None,
         start: PowerFlowSolution | None = None,
+        sharing: Booleans | None = None,
     ) -> PowerFlowSolution:
         """Solve for `load` (bus,) [MVA] and active set-points `generation` (generator,) [MW].
 
         `generator_available`, `branch_available` (bool) take elements out besides those that the
         case has out of service. `start` is a solution to start from, else the case's voltages.
+        `sharing` (bool) are the generators that share the imbalance, in an island that has some of them.
         Raises PowerFlowError with the bus of the largest mismatch if Newton's method does not
         converge from `start`, from the case's voltages, nor from a DC power flow.
         """
@@ -164,7 +168,7 @@ class AcPowerFlow:
             raise PowerFlowError("no part of the grid has a generator in service that could carry it")
         running = running & alive[generators.bus]
         scheduled = np.where(running, generation, 0.0)
-        share = self._shares(topology.island, running, scheduled, load, start)
+        share = self._shares(topology.island, running, scheduled, load, sharing)
 
         voltage = np.zeros(len(buses), dtype=complex)
         at_limit = np.zeros(len(buses), dtype=np.int64)
@@ -211,7 +215,7 @@ class AcPowerFlow:
         running: Booleans,
         scheduled: Floats,
         load: Complexes,
-        start: PowerFlowSolution | None,
+        sharing: Booleans | None,
     ) -> Floats:
         """Each generator's share of its island's imbalance, shape (generator,), 1 in an island."""
         buses, generators = self.case.buses, self.case.generators
@@ -222,15 +226,16 @@ class AcPowerFlow:
         capacity = np.where(able, np.maximum(capacity, 0.0), 0.0)
         weight, count = capacity, int(island.max()) + 1
         where = island[generators.bus]
-        if self.slack == "headroom":
-            short = _per(np.arange(len(buses)), (load - self._dc_injection).real, island, count)
-            short = short - np.bincount(where, scheduled, count)
-            if start is not None:  # losses, put where the generation is
-                short = short + start.losses * np.bincount(where, capacity, count) / max(capacity.sum(), 1e-9)
-            upward = short[where] >= 0
-            floor = np.where(np.isfinite(generators.lowest_active), generators.lowest_active, 0.0)
-            room = np.where(upward, capacity - scheduled, scheduled - floor)
-            weight = np.where(able, np.maximum(room, 0.0), 0.0)
+        demand = _per(np.arange(len(buses)), (load - self._dc_injection).real, island, count)
+        short = demand - np.bincount(where, scheduled, count)
+        short = short + _LOSSES * np.maximum(demand, 0.0)
+        floor = np.where(np.isfinite(generators.lowest_active), generators.lowest_active, 0.0)
+        room = np.where(short[where] >= 0, capacity - scheduled, scheduled - floor)
+        room = np.where(able & (True if sharing is None else sharing), np.maximum(room, 0.0), 0.0)
+        if self.slack == "capacity":
+            weight = _within_room(capacity, room, np.abs(short), where, count)
+        elif self.slack == "headroom":
+            weight = room
         elif self.slack == "reference":
             weight = np.where(able & (buses.kind[generators.bus] == REFERENCE), np.maximum(capacity, 1e-6), 0.0)
         for fallback in (capacity, able.astype(float)):
@@ -462,6 +467,26 @@ def _per(bus: Integers, values: Floats, island: Integers, count: int) -> Floats:
 def _sum_at(bus: Integers, values: Complexes, count: int) -> Complexes:
     """Sums of complex `values` at each bus, shape (bus,)."""
     return np.bincount(bus, values.real, count) + 1j * np.bincount(bus, values.imag, count)
+
+
+def _within_room(capacity: Floats, room: Floats, short: Floats, island: Integers, count: int) -> Floats:
+    """What each generator takes of its island's imbalance `short` (island,) [MW]: by `capacity`, at most its `room`.
+
+    A generator that reaches its limit leaves the rest to the others; where all together have too little room they
+    share by room.
+    """
+    taken = np.zeros_like(room)
+    open_, left = room > 0.0, short.copy()
+    for _ in range(len(room)):
+        total = np.bincount(island, np.where(open_, capacity, 0.0), count)[island]
+        part = np.divide(capacity * left[island], total, out=np.zeros_like(room), where=open_ & (total > 0.0))
+        full = open_ & (part >= room)
+        if not full.any():
+            return np.where(open_, part, taken)
+        taken[full] = room[full]
+        open_ = open_ & ~full
+        left = short - np.bincount(island, taken, count)
+    return taken
 
 
 def _largest_only(weight: Floats, bus: Integers, island: Integers, kind: Integers) -> Floats:

@@ -146,6 +146,7 @@ class _Demand:
     available: BoolArray  #: (G,)
     previous: FloatArray  #: (G,) [MW]
     stored: FloatArray  #: (K,) [MWh]
+    within_reach: bool  #: whether targets of storages give way to what can be reached
 
 
 @dataclass
@@ -327,6 +328,7 @@ class RollingDispatch:
         branch_available: BoolArray | None = None,
         previous: FloatArray | None = None,
         stored: FloatArray | None = None,
+        within_reach: bool = False,
     ) -> DispatchSolution:
         """Dispatch the look-ahead.
 
@@ -337,6 +339,8 @@ class RollingDispatch:
             previous: (G,) set-points before the first period [MW], from which ramps are counted; NaN
                 where unknown, and all unknown if None. A unit that comes back may jump to p_min.
             stored: (K,) energy at the start [MWh]; needed if there are storages.
+            within_reach: a storage that stands below its plan (orders were lost, its bus was dead) comes as
+                near its target as it can; if not, a target out of reach is infeasible.
 
         Raises DispatchInfeasible, DispatchTimeout, and DispatchError for whatever else HiGHS says.
         """
@@ -355,7 +359,7 @@ class RollingDispatch:
         served = load - lost
         if self.value_of_lost_load is None and (lost > 0.0).any():
             self._refuse_lost_load(lost)
-        demand = _Demand(served, lost, available, known, energy)
+        demand = _Demand(served, lost, available, known, energy, within_reach)
         rows_before, iterations, rounds = len(self._line), 0, 0
         while True:
             self._send(self._wanted_bounds(demand))
@@ -412,7 +416,9 @@ class RollingDispatch:
         bounds.row_lower[matrix.storage[:, 0]] = bounds.row_upper[matrix.storage[:, 0]] = demand.stored
         power = net.storages.power * self._energised[net.storages.bus]
         bounds.column_upper[matrix.charge] = bounds.column_upper[matrix.discharge] = power[:, None]
-        target = np.where(power > 0.0, net.storages.final_energy, np.minimum(net.storages.final_energy, demand.stored))
+        reach = demand.stored + np.sqrt(net.storages.efficiency) * power * self.hours.sum()
+        limited = np.minimum(net.storages.final_energy, reach)
+        target = np.where((power > 0.0) & (not demand.within_reach), net.storages.final_energy, limited)
         bounds.column_lower[matrix.energy[:, -1]] = target
         shed = demand.served[self._shed_period, self._shed_bus]
         bounds.column_upper[len(matrix.cost) :] = np.maximum(shed, 0.0)

@@ -127,6 +127,12 @@ class TransmissionCase:
         except ValueError:
             raise CaseError(f"{self.name} has no bus '{label}'. {closest_names(label, self.buses.label)}") from None
 
+    def loss_share(self) -> float:
+        """Losses in the case's own dispatch, of its load [1]; the two injections of a DC line are among both."""
+        generation = float(self.generators.power.real[self.generators.in_service].sum())
+        load = float(self.buses.load.real.sum())
+        return max(generation - load, 0.0) / load if load > 0.0 else 0.0
+
     def dc_injection(self) -> Complexes:
         """What the DC lines inject into each bus [MVA], shape (bus,).
 

@@ -77,6 +77,26 @@ def reading(source: str, time: int, power: float) -> Message:
     return Message(source, "operator", time, {"power_MW": power, "time_s": time / 1e9})
 
 
+def telemetry(dispatch: Dispatch, time: int, **told: Any) -> Message:
+    """What the grid tells: all in service, at the dispatch's last set-points, no losses, but for what is `told`."""
+    units, storages = len(dispatch._case.generators), dispatch.config.storage
+    payload = {
+        "time_s": time / 1e9,
+        "generation_MW": np.where(
+            np.isnan(dispatch._previous), [150.0, *[0.0] * (units - 1)], dispatch._previous
+        ).tolist(),
+        "generators_out": [],
+        "branches_out": [],
+        "losses_MW": 0.0,
+        "load_MW": 150.0,
+        "shedding": [],
+        "shed_MW": [],
+        "storage_MW": [0.0] * len(storages),
+        "storage_MWh": dispatch._stored.tolist(),
+    }
+    return Message("grid", "operator", time, payload | told)
+
+
 def total(out: Exchange) -> float:
     return float(out.values["planned_load"].real)
 
@@ -119,7 +139,8 @@ def test_a_tripped_generator_stops_and_gets_no_message(tmp_path: Path) -> None:
     dispatch = federate(tmp_path, line_limit_factor=2.0)
     dispatch.start(tmp_path)
     run(dispatch, 0, inputs(dispatch))
-    out = run(dispatch, 5 * MIN, inputs(dispatch, generator_available=[0.0, 1.0, 1.0]))
+    told = telemetry(dispatch, 4 * MIN, generators_out=["1"], generation_MW=[0.0, 0.0, 0.0])
+    out = run(dispatch, 5 * MIN, inputs(dispatch, told))
     assert real(out.values["setpoint"]) == [0.0, 150.0, 0.0]
     assert [message.destination for message in out.messages] == ["grid/3-1"]
     assert real(out.values["lmp"]) == [80.0, 80.0, 80.0]
@@ -128,7 +149,7 @@ def test_a_tripped_generator_stops_and_gets_no_message(tmp_path: Path) -> None:
 def test_a_tripped_branch_splits_prices_and_sheds_what_it_cuts_off(tmp_path: Path) -> None:
     dispatch = federate(tmp_path)
     dispatch.start(tmp_path)
-    out = run(dispatch, 0, inputs(dispatch, branch_available=[1.0, 0.0]))
+    out = run(dispatch, 0, inputs(dispatch, telemetry(dispatch, 0, branches_out=["2-3"])))
     assert real(out.values["load_shed"]) == [0.0, 0.0, 50.0]
     assert real(out.values["setpoint"]) == [100.0, 0.0, 0.0]
 
@@ -136,7 +157,8 @@ def test_a_tripped_branch_splits_prices_and_sheds_what_it_cuts_off(tmp_path: Pat
 def test_load_follows_the_scale_and_losses_are_added(tmp_path: Path) -> None:
     dispatch = federate(tmp_path, load_multiplier=2.0)
     dispatch.start(tmp_path)
-    out = run(dispatch, 0, inputs(dispatch, load_scale=0.5, load_scale_forecast=np.full(STEPS, 0.5), losses=6.0))
+    told = telemetry(dispatch, 0, losses_MW=6.0)
+    out = run(dispatch, 0, inputs(dispatch, told, load_scale=0.5, load_scale_forecast=np.full(STEPS, 0.5)))
     assert total(out) == pytest.approx(156.0)
 
 
@@ -224,11 +246,64 @@ def test_stored_energy_rolls_from_interval_to_interval(tmp_path: Path) -> None:
     dispatch = federate(tmp_path, storage=storage, lookahead="10 min")
     dispatch.start(tmp_path)
     first = run(dispatch, 0, inputs(dispatch, load_scale=0.5, load_scale_forecast=[0.5, 3.0]))
-    assert real(first.values["storage_energy"]) == [5.0]
+    assert real(first.values["storage_level"]) == [25.0]
     power = real(first.values["storage_power"])[0]
     assert power < -1.0
     second = run(dispatch, 5 * MIN, inputs(dispatch, load_scale=3.0, load_scale_forecast=[3.0, 3.0]))
-    assert real(second.values["storage_energy"])[0] == pytest.approx(5.0 - power * 0.9 / 12)
+    assert real(second.values["storage_level"])[0] == pytest.approx(5 * (5.0 - power * 0.9 / 12))
+
+
+def test_stored_energy_is_what_the_grid_tells_and_what_flowed_since(tmp_path: Path) -> None:
+    # told at minute 4: 6 MWh and giving 9 MW; by minute 5 that took 9 / 60 / 0.9 MWh, whatever was planned
+    storage = [{"name": "battery", "bus": "3", "power": 12, "energy": 20, "initial": 5, "efficiency": 0.81}]
+    dispatch = federate(tmp_path, storage=storage, lookahead="10 min")
+    dispatch.start(tmp_path)
+    run(dispatch, 0, inputs(dispatch))
+    told = telemetry(dispatch, 4 * MIN, storage_MWh=[6.0], storage_MW=[9.0])
+    out = run(dispatch, 5 * MIN, inputs(dispatch, told))
+    assert real(out.values["storage_level"]) == [pytest.approx(5 * (6.0 - 9 / 60 / 0.9), abs=1e-6)]
+
+
+def test_a_storage_that_fell_behind_its_plan_comes_as_near_its_target_as_it_can(tmp_path: Path) -> None:
+    storage = [{"name": "battery", "bus": "3", "power": 12, "energy": 20, "initial": 10}]
+    dispatch = federate(tmp_path, storage=storage, lookahead="10 min")
+    dispatch.start(tmp_path)
+    run(dispatch, 0, inputs(dispatch))
+    out = run(dispatch, 5 * MIN, inputs(dispatch, telemetry(dispatch, 4 * MIN, storage_MWh=[1.0])))
+    assert real(out.values["storage_power"]) == [-12.0]
+
+
+def test_units_are_where_they_are_told_and_on_their_way_since(tmp_path: Path) -> None:
+    # ramp 1 % of 300 MW a minute; told at minute 4 to stand at 60 MW instead of the 100 MW ordered: 63 MW by minute 5
+    dispatch = federate(tmp_path, ramp=1.0, line_limit_factor=2.0)
+    dispatch.start(tmp_path)
+    run(dispatch, 0, inputs(dispatch, load_scale=2 / 3))
+    told = telemetry(dispatch, 4 * MIN, generation_MW=[60.0, 0.0, 0.0])
+    out = run(dispatch, 5 * MIN, inputs(dispatch, told, load_scale=2 / 3))
+    assert real(out.values["setpoint"])[0] == pytest.approx(63.0 + 15.0)
+
+
+def test_a_forecast_is_held_against_what_came(tmp_path: Path) -> None:
+    dispatch = federate(tmp_path)
+    dispatch.start(tmp_path)
+    assert real(run(dispatch, 0, inputs(dispatch)).values["forecast_error"]) == [0.0]
+    told = telemetry(dispatch, 4 * MIN, load_MW=120.0, losses_MW=5.0)  # 150 MW were planned
+    assert real(run(dispatch, 5 * MIN, inputs(dispatch, told)).values["forecast_error"]) == [20.0]
+
+
+def test_older_telemetry_that_comes_late_changes_nothing(tmp_path: Path) -> None:
+    dispatch = federate(tmp_path, line_limit_factor=2.0)
+    dispatch.start(tmp_path)
+    new, old = telemetry(dispatch, 4 * MIN), telemetry(dispatch, 3 * MIN, generators_out=["1"])
+    out = run(dispatch, 5 * MIN, inputs(dispatch, new, old))
+    assert real(out.values["setpoint"]) == [150.0, 0.0, 0.0]
+
+
+def test_telemetry_of_another_grid_is_refused(tmp_path: Path) -> None:
+    dispatch = federate(tmp_path)
+    dispatch.start(tmp_path)
+    with pytest.raises(ContractError, match=r"no telemetry of small \(1 of 3 finite numbers\)"):
+        dispatch.solve(0, inputs(dispatch, telemetry(dispatch, 0, generation_MW=[1.0])))
 
 
 def orders(out: Exchange, key: str) -> list[tuple[str, float]]:
@@ -239,21 +314,24 @@ def orders(out: Exchange, key: str) -> list[tuple[str, float]]:
 def test_shedding_is_ordered_at_its_buses_and_ended_once(tmp_path: Path) -> None:
     dispatch = federate(tmp_path)
     dispatch.start(tmp_path)
-    cut, whole = {"branch_available": [1.0, 0.0]}, {"branch_available": [1.0, 1.0]}
     said = []
-    for step, (scale, branches) in enumerate(((1.0, whole), (1.0, cut), (0.8, cut), (1.0, whole), (1.0, whole))):
-        out = run(dispatch, 5 * step * MIN, inputs(dispatch, load_scale=scale, **branches))
-        said.append(orders(out, "load_shed_MW"))
-    # without line 2-3, bus 3 is cut off with 50 MW times the scale
-    assert said == [[], [("grid/bus 3", 50.0)], [("grid/bus 3", 40.0)], [("grid/bus 3", 0.0)], []]
+    for step, (scale, cut, shedding) in enumerate(
+        ((1.0, [], []), (1.0, ["2-3"], []), (0.8, ["2-3"], ["3"]), (1.0, [], ["3"]), (1.0, [], ["3"]), (1.0, [], []))
+    ):
+        told = telemetry(dispatch, 5 * step * MIN, branches_out=cut, shedding=shedding)
+        said.append(orders(run(dispatch, 5 * step * MIN, inputs(dispatch, told, load_scale=scale)), "load_shed_MW"))
+    # without line 2-3, bus 3 is cut off with 50 MW times the scale; the end is repeated while shedding is told
+    ended = [("grid/bus 3", 0.0)]
+    assert said == [[], [("grid/bus 3", 50.0)], [("grid/bus 3", 40.0)], ended, ended, []]
 
 
 def test_an_end_of_shedding_that_was_not_committed_is_said_again(tmp_path: Path) -> None:
     dispatch = federate(tmp_path)
     dispatch.start(tmp_path)
-    run(dispatch, 0, inputs(dispatch, branch_available=[1.0, 0.0]))
+    run(dispatch, 0, inputs(dispatch, telemetry(dispatch, 0, branches_out=["2-3"])))
+    whole = telemetry(dispatch, 4 * MIN)
     for _ in range(2):
-        assert orders(dispatch.solve(5 * MIN, inputs(dispatch)), "load_shed_MW") == [("grid/bus 3", 0.0)]
+        assert orders(dispatch.solve(5 * MIN, inputs(dispatch, whole)), "load_shed_MW") == [("grid/bus 3", 0.0)]
     dispatch.commit(5 * MIN)
     assert orders(dispatch.solve(10 * MIN, inputs(dispatch)), "load_shed_MW") == []
 
@@ -267,7 +345,7 @@ def test_what_is_shed_stays_in_the_forecast(tmp_path: Path) -> None:
         assert sum(amount for _, amount in orders(out, "load_shed_MW")) == pytest.approx(100.0)
 
 
-def test_storages_power_goes_to_their_buses_each_interval(tmp_path: Path) -> None:
+def test_storages_power_goes_to_them_each_interval(tmp_path: Path) -> None:
     # all of 20 MW for 5 min at bus 3, where the line binds and energy is dear; the one at bus 1 has none to give
     storage = [
         {"name": name, "bus": bus, "power": 10, "energy": 20, "initial": initial, "efficiency": 1, "final": 0}
@@ -277,7 +355,8 @@ def test_storages_power_goes_to_their_buses_each_interval(tmp_path: Path) -> Non
     dispatch.start(tmp_path)
     for step in range(2):
         out = run(dispatch, 5 * step * MIN, inputs(dispatch, load_scale=2.0))
-        assert orders(out, "storage_MW") == [("grid/bus 1", 0.0), ("grid/bus 3", 20.0)]
+        expected = [("grid/storage a", 10.0), ("grid/storage b", 10.0), ("grid/storage c", 0.0)]
+        assert orders(out, "storage_MW") == expected
         assert real(out.values["storage_power"]) == [10.0, 10.0, 0.0]
 
 
@@ -373,12 +452,12 @@ def test_a_day_is_bit_identical_when_run_again(tmp_path: Path) -> None:
         for step in range(60):
             scale = 0.8 - 0.2 * np.cos(2 * np.pi * (4 * step + np.arange(STEPS + 1)) / 288)
             messages = [reading("north", 5 * step * MIN, 3.0 + 0.1 * (step % 7))] if step % 3 == 1 else []
+            messages += [telemetry(dispatch, 5 * step * MIN, generators_out=[] if step < 30 else ["33"])]
             exchange = inputs(
                 dispatch,
                 *messages,
                 load_scale=scale[0],
                 load_scale_forecast=scale[1:],
-                generator_available=np.where(np.arange(10) == 3, float(step < 30), 1.0),
             )
             out = run(dispatch, 5 * step * MIN, exchange)
             answers += [value.tobytes() for value in out.values.values()]

@@ -38,7 +38,7 @@ class Rig:
         self.federate.start(Path())
 
     def solve(
-        self, minute: int, messages: Mapping[str, float | Mapping[str, float]] | None = None, **values
+        self, minute: int, messages: Mapping[str, float | Mapping[str, float]] | None = None, late=(), **values
     ) -> dict[str, np.ndarray]:
         """Set-points are given by generator, other orders as payloads by agent."""
         inputs = {
@@ -56,13 +56,16 @@ class Rig:
             )
             for agent, order in (messages or {}).items()
         ]
-        outputs = self.federate.solve(minute * MIN, Exchange(inputs | values, sent)).values
+        exchanged = self.federate.solve(minute * MIN, Exchange(inputs | values, [*sent, *late]))
+        outputs = exchanged.values
         for name, port in self.ports.items():
             if port.direction == "out":
                 assert np.shape(outputs[name]) == port.shape
                 assert np.isfinite(outputs[name]).all()
                 assert np.iscomplexobj(outputs[name]) == port.is_complex
                 assert port.limit is None or abs(outputs[name]) <= port.limit
+                assert port.range is None or np.all((outputs[name] >= port.range[0]) & (outputs[name] <= port.range[1]))
+        self.told = list(exchanged.messages)
         supply = outputs["generation"].real.sum() + outputs["storage"]
         assert supply == pytest.approx(outputs["load"].real + outputs["losses"], abs=1e-3)
         return dict(outputs)
@@ -122,7 +125,7 @@ def test_more_feeder_load_lowers_the_voltage_there() -> None:
 
 
 def test_setpoint_holds_until_the_next() -> None:
-    rig = Rig(slack="reference")
+    rig = Rig(slack="reference", ramp=100)
     generator = rig.ports["generation"].coordinates["generator"].index("30")
     assert rig.step(0)["generation"][generator].real == pytest.approx(250)
     assert rig.step(1, {"30": 300})["generation"][generator].real == pytest.approx(300)
@@ -130,36 +133,51 @@ def test_setpoint_holds_until_the_next() -> None:
     assert rig.step(3, {"30": 200})["generation"][generator].real == pytest.approx(200)
 
 
-def test_setpoint_beyond_the_limits_stops_there() -> None:
-    rig = Rig(slack="reference")
+def test_setpoint_beyond_the_limits_stops_there_and_the_rest_is_told() -> None:
+    rig = Rig(slack="reference", ramp=100)
     generator = rig.ports["generation"].coordinates["generator"].index("30")
-    assert rig.step(0, {"30": 5_000})["generation"][generator].real == pytest.approx(1_040)
-    assert rig.step(1, {"30": -10})["generation"][generator].real == pytest.approx(0)
+    above, below = rig.step(0, {"30": 5_000}), rig.step(1, {"30": -10})
+    assert above["generation"][generator].real == pytest.approx(1_040)
+    assert above["setpoint_shortfall"][generator] == pytest.approx(3_960)
+    assert below["generation"][generator].real == pytest.approx(0)
+    assert below["setpoint_shortfall"][generator] == pytest.approx(-10)
 
 
 def test_ramps_are_kept(tmp_path: Path) -> None:
     case = tmp_path / "ramped.m"
     case.write_text(RAMPED)
-    rig = Rig(case=str(case))
+    rig = Rig(case=str(case), ramp=100)
     scheduled = []
-    for minute, messages in enumerate(({}, {"1-1": 72, "1-2": 150}, {}, {}, {"1-1": 71}, {"1-1": 10}, {})):
+    for minute, messages in enumerate(
+        ({"1-1": 60, "1-2": 40}, {"1-1": 72, "1-2": 150}, {}, {}, {"1-1": 71}, {"1-1": 10}, {})
+    ):
         rig.step(minute, messages)
-        scheduled.append(rig.federate._committed.output.tolist())
-    # 5 MW/min for the first; none is given for the second, so it moves at once; 20 MW is the lower limit
+        scheduled.append(rig.federate._committed.units.output.tolist())
+    # 5 MW/min for the first; none is given for the second, so 100 % of 200 MW a minute; 20 MW is the lower limit
     assert [first for first, _ in scheduled] == pytest.approx([60, 65, 70, 72, 71, 66, 61])
     assert [second for _, second in scheduled] == pytest.approx([40] + [150] * 6)
 
 
-def test_generator_trip_and_return(tmp_path: Path) -> None:
-    case = tmp_path / "ramped.m"
-    case.write_text(RAMPED)
-    rig = Rig(case=str(case))
-    rig.step(0, {"1-1": 60, "1-2": 40})
-    outputs = rig.step(1, generator_available=rig.one("generator_available", "1-1", 0))
-    assert outputs["generation"][0] == 0
-    assert outputs["slack_deviation"] == pytest.approx(60 + outputs["losses"] - 0, abs=1e-3)
-    rig.step(2)
-    assert rig.federate._committed.output[0] == pytest.approx(5)  # from zero, at 5 MW/min
+def test_where_the_case_has_no_ramp_it_is_a_share_of_the_capacity() -> None:
+    """2 % of unit 33's 652 MW a minute, as the dispatch counts on: 65.2 MW in its 5 minutes."""
+    rig = Rig()
+    unit = rig.ports["generation"].coordinates["generator"].index("33")
+    rig.step(0, {"33": 400})
+    given = []
+    for minute in range(1, 7):
+        rig.step(minute, {"33": 465.2} if minute == 1 else {})
+        given.append(rig.federate._committed.units.output[unit])
+    assert given == pytest.approx([413.04, 426.08, 439.12, 452.16, 465.2, 465.2])
+
+
+def test_the_first_setpoints_are_where_a_run_begins() -> None:
+    rig = Rig(slack="reference")
+    first = np.array([250.0, np.nan, 600.0, 500.0, 400.0, 500.0, 400.0, 450.0, 700.0, 900.0])
+    outputs = rig.step(0, setpoint=first)
+    held = ~np.isnan(first)
+    assert outputs["generation"].real[held] == pytest.approx(first[held])
+    again = rig.step(1, setpoint=np.zeros(10))  # later ones come as messages
+    assert again["generation"].real[held] == pytest.approx(first[held])
 
 
 def test_branch_trip() -> None:
@@ -218,15 +236,19 @@ def test_feeders_and_load_changes_are_not_shed() -> None:
     assert before["load"] - after["load"] == pytest.approx(BUS_16)
 
 
+BATTERY = {"name": "big", "bus": "16", "power": 100, "energy": 400, "initial": 200, "efficiency": 0.81}
+
+
 def test_storage_gives_and_takes_what_is_ordered() -> None:
-    rig = Rig()
+    rig = Rig(storage=[BATTERY])
     before = rig.step(0)
     generated = before["generation"].real.sum()
     bus = rig.ports["voltage"].coordinates["bus"].index("16")
     for minute, power in enumerate((100, None, -80, 0), start=1):
-        outputs = rig.step(minute, {} if power is None else {"bus 16": {"storage_MW": power}})
+        outputs = rig.step(minute, {} if power is None else {"storage big": {"storage_MW": power}})
         held = 100 if power is None else power
-        assert outputs["storage"] == held
+        assert outputs["storage"] == outputs["storage_power"] == held
+        assert outputs["storage_shortfall"] == 0
         assert outputs["load"] == before["load"]  # storage is no load
         added = outputs["losses"] - before["losses"]
         assert outputs["generation"].real.sum() == pytest.approx(generated - held + added, abs=1e-3)
@@ -234,29 +256,48 @@ def test_storage_gives_and_takes_what_is_ordered() -> None:
         assert np.sign(np.round(turned, 6)) == np.sign(held)  # power put in advances the angle
 
 
-def test_one_message_may_order_both_and_the_newest_of_a_time_counts() -> None:
-    rig = Rig()
-    rig.solve(0, {"bus 16": {"storage_MW": 5, "load_shed_MW": 7}})
-    outputs = rig.step(0, {"bus 16": {"storage_MW": 6}})
+def test_storage_gives_no_more_than_it_holds_whatever_is_ordered() -> None:
+    """Two minutes at 60 MW through sqrt(0.81) take 2 * 60 / 60 / 0.9 = 2.222 MWh; then it is empty."""
+    rig = Rig(storage=[BATTERY | {"initial": 2.5}, BATTERY | {"name": "full", "initial": 399.6}])
+    told = []
+    for minute in range(5):
+        orders = {"storage big": {"storage_MW": 60}, "storage full": {"storage_MW": -500}} if not minute else {}
+        outputs = rig.step(minute, orders)
+        told.append([*outputs["storage_power"], *outputs["storage_energy"], *outputs["storage_shortfall"]])
+    giving, taking, low, high, owed, refused = np.array(told).T
+    assert giving == pytest.approx([60, 60, (2.5 - 2 / 0.9) * 0.9 * 60, 0, 0])
+    assert low == pytest.approx([2.5, 2.5 - 1 / 0.9, 2.5 - 2 / 0.9, 0, 0], abs=1e-9)
+    assert owed == pytest.approx(60 - giving)
+    # -500 MW is beyond its 100 MW, and 0.4 MWh of room take 0.4 / 0.9 * 60 = 26.7 MW for a minute
+    assert taking == pytest.approx([-0.4 / 0.9 * 60, 0, 0, 0, 0], abs=1e-9)
+    assert high == pytest.approx([399.6, 400, 400, 400, 400])
+    assert refused == pytest.approx(-500 - taking)
+
+
+def test_the_newest_order_of_a_time_counts() -> None:
+    rig = Rig(storage=[BATTERY])
+    rig.solve(0, {"bus 16": {"load_shed_MW": 7}, "storage big": {"storage_MW": 5}})
+    outputs = rig.step(0, {"storage big": {"storage_MW": 6}})
     assert (outputs["storage"], outputs["load_shed"]) == (6, 7)
 
 
-def test_a_dead_bus_sheds_what_is_ordered_and_its_storage_gives_nothing() -> None:
-    rig = Rig()
+def test_at_a_dead_bus_nothing_is_shed_and_no_storage_gives() -> None:
+    rig = Rig(storage=[BATTERY | {"bus": "12"}])
     tripped = rig.one("branch_available", "12-11", 0) * rig.one("branch_available", "12-13", 0)
-    orders = {"bus 12": {"load_shed_MW": 8, "storage_MW": 3}}
-    outputs = rig.step(0, orders, branch_available=tripped)
-    assert outputs["unserved_load"] == pytest.approx(0.53)
-    assert outputs["load_shed"] == pytest.approx(8)
+    outputs = rig.step(0, {"bus 12": {"load_shed_MW": 8}, "storage big": {"storage_MW": 3}}, branch_available=tripped)
+    assert outputs["unserved_load"] == pytest.approx(0.53)  # 8 of the 8.53 MW are not asked for
+    assert outputs["load_shed"] == 0  # and nothing of what is dead is shed
     assert outputs["storage"] == 0
+    assert outputs["storage_shortfall"] == 3
+    assert rig.step(1, branch_available=tripped)["storage_energy"] == 200
     assert outputs["load"].real == pytest.approx(6254.23 - 8.53)
 
 
 def test_repeated_solves_change_nothing() -> None:
     """Probing other inputs and repeating before each commit gives the same bits as a straight run."""
-    straight, probing = Rig(feeder_buses=("15",)), Rig(feeder_buses=("15",))
+    straight, probing = (Rig(feeder_buses=("15",), storage=[BATTERY]) for _ in range(2))
     for minute in range(6):
-        orders = {"bus 16": {"load_shed_MW": 40 - 8 * minute}, "bus 4": {"storage_MW": 10 * minute}}
+        orders = {"bus 16": {"load_shed_MW": 40 - 8 * minute}, "storage big": {"storage_MW": 10 * minute}}
         messages = {"30": 250 + 10 * minute} | orders if minute % 2 else {}
         values = {"feeder_load": np.full((1, 3), 100 + minute + 30j), "load_scale": np.array(1 + 0.01 * minute)}
         expected = straight.step(minute, messages, **values)
@@ -270,7 +311,7 @@ def test_repeated_solves_change_nothing() -> None:
 
 
 def test_a_setpoint_that_was_never_committed_is_forgotten_only_with_its_time() -> None:
-    rig = Rig(slack="reference")
+    rig = Rig(slack="reference", ramp=100)
     generator = rig.ports["generation"].coordinates["generator"].index("30")
     rig.step(0)
     rig.solve(1, {"30": 300})
@@ -282,8 +323,8 @@ def test_a_setpoint_that_was_never_committed_is_forgotten_only_with_its_time() -
 @pytest.mark.parametrize(
     ("destination", "payload", "message"),
     [
-        ("transmission/99", {"setpoint_MW": 1.0}, "no generator and no bus of case39"),
-        ("transmission", {"setpoint_MW": 1.0}, "no generator and no bus of case39"),
+        ("transmission/99", {"setpoint_MW": 1.0}, "no generator, no bus and no storage of case39"),
+        ("transmission", {"setpoint_MW": 1.0}, "no generator, no bus and no storage of case39"),
         ("transmission/30", {"power": 1.0}, "must hold"),
         ("transmission/30", {"setpoint_MW": "full"}, "must hold"),
         ("transmission/30", {"setpoint_MW": True}, "must hold"),
@@ -291,16 +332,18 @@ def test_a_setpoint_that_was_never_committed_is_forgotten_only_with_its_time() -
         ("transmission/30", {"setpoint_MW": 1.0, "load_shed_MW": 1.0}, "must hold"),
         ("transmission/30", {"storage_MW": 1.0}, r'must hold {"setpoint_MW": a finite number}, holds'),
         ("transmission/bus 99", {"load_shed_MW": 1.0}, "case39 has no bus '99'.*39"),
-        ("transmission/bus 16", {"setpoint_MW": 1.0}, r"load_shed_MW.* or .*storage_MW.*, holds {'setpoint_MW': 1.0}"),
+        ("transmission/bus 16", {"setpoint_MW": 1.0}, r"load_shed_MW.*, holds {'setpoint_MW': 1.0}"),
         ("transmission/bus 16", {}, "must hold"),
         ("transmission/bus 16", {"load_shed_MW": -1.0}, "must shed 0 MW or more, asks for -1 MW"),
         ("transmission/bus 16", {"load_shed_MW": "all"}, "must hold"),
-        ("transmission/bus 16", {"storage_MW": float("inf")}, "a finite number"),
-        ("transmission/bus 16", {"storage_MW": None}, "a finite number"),
+        ("transmission/bus 16", {"storage_MW": 1.0}, "must hold"),
+        ("transmission/storage big", {"storage_MW": float("inf")}, "a finite number"),
+        ("transmission/storage big", {"storage_MW": None}, "a finite number"),
+        ("transmission/storage small", {"storage_MW": 1.0}, "no generator, no bus and no storage .*storage big"),
     ],
 )
 def test_wrong_messages_are_refused(destination: str, payload: dict, message: str) -> None:
-    rig = Rig()
+    rig = Rig(storage=[BATTERY])
     values = {name: np.full(port.shape, port.initial) for name, port in rig.ports.items() if port.direction == "in"}
     with pytest.raises(ContractError, match=message):
         rig.federate.solve(0, Exchange(values, [Message("dispatch", destination, 0, payload)]))
@@ -332,6 +375,8 @@ def test_divergence_is_a_solver_error() -> None:
         ({"case": "case38"}, "case", "no transmission case 'case38'.*case39"),
         ({"feeder_buses": ("40",)}, "feeder_buses", "no bus '40'"),
         ({"feeder_buses": ("4", "4")}, "feeder_buses", "twice"),
+        ({"storage": (BATTERY | {"bus": "40"},)}, "storage.0.bus", "no bus '40'"),
+        ({"storage": (BATTERY, BATTERY)}, "storage.1.name", "'big' is there twice"),
     ],
 )
 def test_wrong_settings_are_refused(config: dict, field: str, message: str) -> None:
