@@ -262,6 +262,7 @@ def _check_ports(scenario: Scenario, part: Part, faults: list[Fault]) -> None:
     """Ports must be told apart, in known units, and recordable: one list of labels for each dimension."""
     labels: dict[str, Sequence[str]] = {}
     seen: set[tuple[str, str]] = set()
+    dimensions = {dimension for port in part.ports if port.direction == "out" for dimension in port.coordinates}
     for port in part.ports:
         problem = ""
         if port.direction not in ("in", "out"):
@@ -272,7 +273,7 @@ def _check_ports(scenario: Scenario, part: Part, faults: list[Fault]) -> None:
             problem = f"has the unknown unit '{port.unit}'; units are: {', '.join(UNITS)}"
         elif any(low > high for low, high in (port.range or (0, 0), port.expected or (0, 0))):
             problem = "has a range whose lower end is above its upper"
-        elif port.name == "time" or "time" in port.coordinates or port.name in port.coordinates:
+        elif port.name == "time" or "time" in port.coordinates or port.name in {*port.coordinates, *dimensions}:
             problem = "must not be called time, nor like a dimension: results keep these names for coordinates"
         for dimension, names in port.coordinates.items():
             if len(set(names)) < len(names):

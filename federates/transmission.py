@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from cosim.contract import Array, Context, Exchange, Federate, Message, Port, Time
+from cosim.contract import Array, Context, Exchange, Federate, Flow, Message, Port, Stock, Time
 from cosim.errors import ConfigError, ContractError, SolverError
 from cosim.held_orders import HeldOrders
 from cosim.settings import NameOrFile, Settings
@@ -258,13 +258,10 @@ class Transmission(Federate):
             Port("power_mismatch", "MVA", "out", "largest mismatch of a bus", limit=BALANCE_LIMIT),
         ]
         if self.config.storage:
-            at = {"storage": tuple(unit.name for unit in self.config.storage)}
-            most = float(self._storage_size[0].max())
+            at = {"unit": tuple(unit.name for unit in self.config.storage)}
             ports += [
                 Port("storage_power", "MW", "out", "discharging (positive) or charging of each storage", at),
-                Port(
-                    "storage_energy", "MWh", "out", "energy in each storage at the step's start", at, range=(0.0, most)
-                ),
+                Port("storage_energy", "MWh", "out", "energy in each storage at the step's start", at),
                 Port("storage_shortfall", "MW", "out", "last ordered and not carried out", at, expected=some),
             ]
         if self.config.feeder_buses:
@@ -279,6 +276,16 @@ class Transmission(Federate):
     def left_out(self) -> Sequence[str]:
         """What the case's file holds and nobody uses."""
         return self._case.left_out
+
+    def stocks(self) -> Sequence[Stock]:
+        """What the storages hold: each power is held for the step that begins with it."""
+        if not self.config.storage:
+            return ()
+        capacity, one_way = (
+            tuple(values.tolist()) for values in (self._storage_size[0], np.sqrt(self._storage_size[1]))
+        )
+        flow = Flow("storage_power", "step that begins", sign=-1, charging=one_way, discharging=one_way)
+        return (Stock("storage_energy", (flow,), capacity=capacity),)
 
     def start(self, folder: Path) -> None:
         """Build the power flow; loads the solver's library."""
