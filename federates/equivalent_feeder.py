@@ -11,20 +11,18 @@ import numpy as np
 from pydantic import Field
 
 from cosim.calibrated import parameter_file, read_parameter_file, require
-from cosim.contract import Array, Context, Exchange, Fact, Federate, Flow, Port, Stock, Time
+from cosim.contract import Array, Context, Exchange, Fact, Federate, Port, Stock, Time
 from cosim.errors import ConfigError, ContractError, SolverError
+from cosim.home_stocks import home_stock_ports, home_stocks
 from cosim.metering import Meter, Request, requested
 from cosim.seeds import generator
 from cosim.settings import Settings, without_effect
 from cosim.site import PlaceSettings, needed
 from cosim.units import Duration, Temperature, quantity, written
 from feeders.equivalents import (
-    BATTERY,
-    INVERTER,
     NAMES,
     TABLES,
     Equivalent,
-    Inputs,
     Outputs,
     RunningEquivalent,
     State,
@@ -33,11 +31,14 @@ from feeders.equivalents import (
     sun_path,
 )
 from feeders.glm import GlmError
+from feeders.head_voltage import HeadVoltageError, is_dead
+from feeders.home_batteries import ONE_WAY
 from feeders.homes import HomeDistributions, HomesError
 from feeders.idle_homes import idle_settings
-from feeders.neighbourhood import Neighbourhood, Weather
+from feeders.neighbourhood import Inputs, Neighbourhood, Weather
 from feeders.published_feeder import PHASES, FeederTableError
 from feeders.time_tables import grid
+from feeders.water_tanks import tanks_of
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -168,7 +169,7 @@ class EquivalentFeeder(Federate):
             Port("water_heater_power", "kW", "out", "power of the water heater", homes),
             Port("pv_power", "kW", "out", "power given by rooftop PV", homes),
             Port("battery_power", "kW", "out", "power drawn by the battery", homes),
-            Port("battery_energy", "kWh", "out", "energy in the battery", homes),
+            *home_stock_ports(homes),
             Port("losses", "MW", "out", "losses of lines, transformers and services"),
             Port("energy_balance", "MW", "out", "head - losses - spot loads - homes", limit=BALANCE_LIMIT),
         )
@@ -178,10 +179,10 @@ class EquivalentFeeder(Federate):
         return (self._site,)
 
     def stocks(self) -> Sequence[Stock]:
-        """The homes' batteries: what a step draws or gives is known at its beginning."""
-        one_way = INVERTER * BATTERY
-        flow = Flow("battery_power", "step that begins", charging=one_way, discharging=one_way)
-        return (Stock("battery_energy", (flow,), capacity=tuple(self._plan.homes.battery_energy.tolist())),)
+        """The homes' batteries, vehicles and water tanks."""
+        homes = self._plan.homes
+        vehicle = homes.ev_battery * (homes.ev_power > 0)
+        return home_stocks(homes.battery_energy, ONE_WAY, vehicle, tanks_of(homes).capacity)
 
     def left_out(self) -> Sequence[str]:
         """Settings that have no effect with the others."""
@@ -208,13 +209,14 @@ class EquivalentFeeder(Federate):
         request = requested(self._received[1] if self._received[0] == time else self._request, inputs.messages)
         self._received = (time, request)
         values = self._inputs(inputs.values, request.at(time))
-        if not 0.3 <= values.head_voltage <= 1.7:
-            raise SolverError(
-                f"the head's voltage is {values.head_voltage:.3g} pu, at which no feeder is in service. "
-                "Look at the transmission grid just before."
-            )
+        try:
+            is_dead(values.head_voltage)
+        except HeadVoltageError as error:
+            raise SolverError(f"{error}.") from None
         hour, sun = self._hour(time), self._sun[time // self.context.step]
-        state = self._warm(hour, sun, values) if self._state is None else self._state
+        state = self._state
+        if state is None:
+            state = self._model.warmed_up(hour, sun, values, self.config.warm_up // self.context.step)
         outputs = self._model.solve(state, hour, sun, values)
         meter, messages = self._meter.reading(time, float(outputs.power.real.sum()))
         self._next = self._model.after(state, hour, values, outputs), request, meter
@@ -224,14 +226,6 @@ class EquivalentFeeder(Federate):
         """Accept the last solution."""
         if self._next is not None:
             self._state, self._request, self._meter = self._next
-
-    def _warm(self, hour: float, sun: Sun, inputs: Inputs) -> State:
-        """The state at the start: a while in the first weather, the vehicles as they were."""
-        state = first = self._model.start(hour, inputs.weather.temperature)
-        for _ in range(self.config.warm_up // self.context.step):
-            outputs = self._model.solve(state, hour, sun, inputs)
-            state = self._model.after(state, hour, inputs, outputs)
-        return self._model.with_vehicles_of(state, first)
 
     def _inputs(self, values: Mapping[str, Array], offset: float) -> Inputs:
         allowed = np.asarray(values["device_available"]).real > 0.5
@@ -293,6 +287,11 @@ def _arrays(outputs: Outputs) -> dict[str, Array]:
         "pv_power": outputs.pv_power,
         "battery_power": outputs.battery_power,
         "battery_energy": outputs.battery_energy,
+        "ev_energy_needed": outputs.ev_energy_needed,
+        "ev_energy_driven": outputs.ev_energy_driven,
+        "water_heater_energy": outputs.water_heater_energy,
+        "water_heater_draw": outputs.water_heater_draw,
+        "water_heater_loss": outputs.water_heater_loss,
         "losses": np.asarray(outputs.losses),
         "energy_balance": np.asarray(outputs.balance),
     }

@@ -13,6 +13,7 @@ from pydantic import Field
 from cosim.calibrated import parameter_file, read_parameter_file
 from cosim.contract import Array, Context, Exchange, Fact, Federate, Port, Stock, Time
 from cosim.errors import ConfigError, ContractError, ModelError, SolverError
+from cosim.home_stocks import home_stock_ports, home_stocks
 from cosim.metering import Meter, Request, requested
 from cosim.seeds import generator
 from cosim.settings import InputFile, Settings, without_effect
@@ -21,6 +22,8 @@ from cosim.units import Duration, Temperature, quantity, written
 from feeders.glm import Clock, GlmError, Solver
 from feeders.glm import Site as SunSite
 from feeders.gridlabd_engine import EngineError, PowerFlowError
+from feeders.head_voltage import HeadVoltageError
+from feeders.home_batteries import ONE_WAY
 from feeders.home_populations import CALIBRATED, charging_population, distributions_of, drawn_days
 from feeders.homes import HomeDistributions, HomesError, draw_homes
 from feeders.homes import Homes as DrawnHomes
@@ -31,6 +34,7 @@ from feeders.opendss_model import regulator_labels
 from feeders.own_model import OwnModel, OwnModelError, OwnPlan
 from feeders.own_sun import SunObject, sun_objects
 from feeders.published_feeder import PHASES, FeederTableError, PublishedFeeder, load_feeder
+from feeders.water_tanks import tanks_of
 
 Share = Annotated[float, Field(ge=0, le=1)]
 KiloWatt = Annotated[float, quantity("kW"), Field(ge=0)]
@@ -201,7 +205,7 @@ class GridlabdFeeder(Federate):
             *self._volt_var_ports(homes),
             *self._tap_ports(feeder),
             Port("battery_power", "kW", "out", "power drawn by the battery", homes),
-            Port("battery_energy", "kWh", "out", "energy in the battery", homes),
+            *home_stock_ports(homes),
             Port("losses", "MW", "out", "losses of lines, transformers and services"),
             Port("energy_balance", "MW", "out", "head - losses - spot loads - homes", limit=limit),
         )
@@ -220,11 +224,12 @@ class GridlabdFeeder(Federate):
         return (*unread, *idle_settings(given, self._plan.homes, self._distributions))
 
     def stocks(self) -> Sequence[Stock]:
-        """The homes' batteries."""
+        """The homes' batteries, vehicles and water tanks."""
         if self._plan is None:
             return ()
-        capacity = tuple(self._plan.homes.battery_energy.tolist())
-        return (Stock("battery_energy", capacity=capacity, unbalanced="GridLAB-D does not say what flows in"),)
+        homes = self._plan.homes
+        vehicle = homes.ev_battery * (homes.ev_power > 0) if self._plan.days.sessions is None else None
+        return home_stocks(homes.battery_energy, ONE_WAY, vehicle, tanks_of(homes).capacity)
 
     def window_settings(self) -> Mapping[str, Any] | None:
         """The published feeder, the homes' places and their PV; none for a model of your own."""
@@ -269,6 +274,8 @@ class GridlabdFeeder(Federate):
         moment = self.context.start + timedelta(seconds=time // 10**9)
         try:
             values = self._step(moment, inputs.values, self._asked.at(time))
+        except HeadVoltageError as error:
+            raise SolverError(f"{error}.") from None
         except PowerFlowError as error:
             raise SolverError(
                 f"{error}. Look at head_voltage and the loads just before; a collapse of the voltage or a model "
@@ -459,6 +466,11 @@ def _arrays(outputs: Outputs) -> dict[str, Array]:
         "pv_power": outputs.pv_power,
         "battery_power": outputs.battery_power,
         "battery_energy": outputs.battery_energy,
+        "ev_energy_needed": outputs.ev_energy_needed,
+        "ev_energy_driven": outputs.ev_energy_driven,
+        "water_heater_energy": outputs.water_heater_energy,
+        "water_heater_draw": outputs.water_heater_draw,
+        "water_heater_loss": outputs.water_heater_loss,
         "losses": np.asarray(outputs.losses),
         "energy_balance": np.asarray(outputs.balance),
     }

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from feeders import water_tanks
+from feeders.home_batteries import possible_output, stored_after
 from feeders.homes import (
     PLUG_SHAPE,
-    WATER_SHAPE,
     HomeDistributions,
+    at_hour,
     charge,
     draw_homes,
     needed_after,
@@ -27,12 +29,11 @@ from feeders.homes import (
     thermostat_shifts,
 )
 from feeders.homes_glm import place_homes
-from feeders.neighbourhood import Neighbourhood, Weather
+from feeders.neighbourhood import Inputs, Neighbourhood, Weather, available
 from feeders.published_feeder import load_feeder
 from feeders.thermal_homes import heaters_of, houses_of
 from solvers import feeder_equivalent as model
 from solvers import home_heating
-from solvers.house_population import WATT_PER_BTU_H
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
@@ -44,11 +45,6 @@ LONGEST = 60.0  #: [s] longer steps are cut into equal parts, so that thermostat
 PLUG_ZIP = (0.3, 0.3)  #: shares of constant impedance and current of plugs, as `feeders/homes_glm.py` has them
 TAN_PLUG = float(np.tan(np.arccos(0.97)))  #: reactive over active power of plugs, there
 TAN_VEHICLE = float(np.tan(np.arccos(0.99)))  #: of chargers, there
-TANK_LOSS = 2.4 * WATT_PER_BTU_H / 1e3 * 1.8  #: [kW/K] of a water tank, as `feeders/homes_glm.py` has it
-TANK_BAND = 2.0  #: [K] half of the tank's deadband there
-INLET = 20.0  #: [degC] of the water that comes in, there
-INVERTER = 0.96  #: efficiency of the inverters of PV and batteries, there
-BATTERY = 0.9**0.5  #: efficiency of a battery one way, there
 
 
 @dataclass(frozen=True)
@@ -81,20 +77,6 @@ def plan(
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """What acts on the feeder at one time; arrays are (homes,)."""
-
-    head_voltage: float  #: [pu]
-    weather: Weather
-    spot_load_scale: float  #: [1]
-    thermostat: Bools
-    ev_charger: Bools
-    water_heater: Bools
-    home: Bools
-    thermostat_offset: float = 0.0  #: [K]
-
-
-@dataclass(frozen=True)
 class Outputs:
     """The state at one time; (homes,) powers are positive where the home draws [kW]."""
 
@@ -109,6 +91,11 @@ class Outputs:
     pv_power: Floats  #: positive where the roof gives
     battery_power: Floats  #: positive where the battery charges
     battery_energy: Floats  #: [kWh]
+    ev_energy_needed: Floats  #: what the vehicle is short of [kWh]
+    ev_energy_driven: Floats  #: by which it came short in the step that ends [kWh]
+    water_heater_energy: Floats  #: heat in the tank above 0 degC [kWh]
+    water_heater_draw: Floats  #: heat drawn with hot water, mean of the step that ends
+    water_heater_loss: Floats  #: heat lost through the tank's wall, mean of the step that ends
 
 
 @dataclass(frozen=True)
@@ -122,7 +109,10 @@ class State:
     heating: Bools  #: furnace, element or heat pump runs
     auxiliary: Bools  #: auxiliary heat in the place of the heat pump's compressor
     tank_heating: Bools  #: the tank's element is on
+    tank_drawn: Floats  #: heat drawn with hot water in the step before [kW]
+    tank_lost: Floats  #: heat lost through the tank's wall in the step before [kW]
     needed: Floats  #: what each vehicle is short of [kWh]
+    driven: Floats  #: by which it came short in the step before [kWh]
     battery_wanted: Floats  #: output that would bring the home's exchange to zero, a step ago [kW]
     stored: Floats  #: in the battery [kWh]
 
@@ -149,8 +139,7 @@ class RunningEquivalent:
         self._heaters = heaters_of(homes, houses)
         self._thermal = model.thermal_homes(houses)
         self._thermal_step = model.thermal_step(self._thermal, self._hours)
-        self._tank_heat = model.WATER_HEAT * homes.water_volume  # [kWh/K]
-        self._has_tank = homes.water_power > 0
+        self._tanks = water_tanks.tanks_of(homes)
         self._phase = np.eye(3)[plan.placement.phase[plan.placement.transformer]]  # (homes, 3)
         loads = plan.feeder.spot_loads
         shares = {"PQ": (0.0, 0.0), "I": (0.0, 1.0), "Z": (1.0, 0.0)}
@@ -161,7 +150,7 @@ class RunningEquivalent:
         """The state at time of day `hour` [h] and `outdoors` [degC] before the warm-up."""
         homes = self.plan.homes
         indoors = temperature_at_start(homes, self._conductance, outdoors)
-        off = np.zeros(len(homes), dtype=np.bool_)
+        off, none = np.zeros(len(homes), dtype=np.bool_), np.zeros(len(homes))
         return State(
             air=indoors,
             mass=indoors,
@@ -170,30 +159,39 @@ class RunningEquivalent:
             heating=off,
             auxiliary=off,
             tank_heating=off,
+            tank_drawn=none,
+            tank_lost=none,
             needed=needed_at_start(homes, hour),
-            battery_wanted=np.zeros(len(homes)),
+            driven=none,
+            battery_wanted=none,
             stored=homes.battery_charge * homes.battery_energy,
         )
 
     def solve(self, state: State, hour: float, sun: Sun, inputs: Inputs) -> Outputs:
         """What the feeder draws at time of day `hour` [h] in `state`."""
-        homes = self.plan.homes
+        homes, step = self.plan.homes, self._step / 3600.0
         reached = self.load_voltage(inputs.head_voltage)
-        supplied = inputs.home
+        supplied = inputs.supplied
         state = self.switched(state, inputs)
         _, drawn = model.cooling_at(self._thermal, inputs.weather.temperature, inputs.weather.relative_humidity)
         _, for_heat = home_heating.heating_at(self._heaters, state.auxiliary, inputs.weather.temperature, reached)
         hvac = np.where(state.cooling, drawn, 0.0) + np.where(state.heating, for_heat, 0.0)
         plug = np.where(supplied, self._plug(hour) * model.zip_factor(reached, *PLUG_ZIP), 0.0)
-        vehicle = charge(homes, state.needed, hour, self._step / 3600.0, inputs.ev_charger & supplied)
-        water = np.where(state.tank_heating, homes.water_power, 0.0)
+        vehicle = charge(homes, state.needed, hour, step, inputs.ev_charger & supplied)
+        draw = water_tanks.draw_at(self._tanks, hour)
+        share = water_tanks.element_share(self._tanks, state.tank_heating, state.tank, state.air, draw, step)
+        water = homes.water_power * share
         roof = np.where(supplied, self.roofs(sun, inputs.weather), 0.0)
-        battery = -np.where(supplied, self._battery_output(state), 0.0)
+        wanted = np.where(supplied, state.battery_wanted, 0.0)
+        battery = -possible_output(wanted, state.stored, homes.battery_energy, step)
         active = hvac + plug + vehicle + water - roof + battery
         reactive = plug * TAN_PLUG + vehicle * TAN_VEHICLE
         at_homes = self._phase.T @ (active + 1j * reactive) / 1e3
-        spot = self.spot_load(inputs.head_voltage, inputs.spot_load_scale)
-        power = self.head(spot + at_homes, inputs.head_voltage)
+        if inputs.dead:
+            spot = power = np.zeros(3, dtype=np.complex128)
+        else:
+            spot = self.spot_load(inputs.head_voltage, inputs.spot_load_scale)
+            power = self.head(spot + at_homes, inputs.head_voltage)
         losses = float((power - spot - at_homes).real.sum())
         return Outputs(
             power=power,
@@ -207,6 +205,11 @@ class RunningEquivalent:
             pv_power=roof,
             battery_power=battery,
             battery_energy=state.stored,
+            ev_energy_needed=state.needed,
+            ev_energy_driven=state.driven,
+            water_heater_energy=water_tanks.energy(self._tanks, state.tank),
+            water_heater_draw=state.tank_drawn,
+            water_heater_loss=state.tank_lost,
         )
 
     def load_voltage(self, head_voltage: float) -> float:
@@ -236,7 +239,7 @@ class RunningEquivalent:
 
     def switched(self, state: State, inputs: Inputs) -> State:
         """The state after thermostats have acted on it."""
-        homes, half, may = self._thermal, self._thermal.deadband / 2, inputs.thermostat & inputs.home
+        homes, half, may = self._thermal, self._thermal.deadband / 2, inputs.thermostat & inputs.supplied
         cooler, warmer = thermostat_shifts(self.plan.homes, inputs.thermostat_offset)
         setpoint = homes.setpoint + cooler
         cooling = model.thermostat(state.cooling, state.air, setpoint + half, setpoint - half)
@@ -250,10 +253,8 @@ class RunningEquivalent:
             self._heaters.setpoint + warmer,
             homes.deadband,
         )
-        tank = self.plan.homes.water_setpoint
-        # A tank is heated when it is cold: the thermostat of minus its temperature.
-        tank_heating = model.thermostat(state.tank_heating, -state.tank, TANK_BAND - tank, -TANK_BAND - tank)
-        tank_heating &= inputs.water_heater & inputs.home & self._has_tank
+        element = inputs.water_heater & inputs.supplied
+        tank_heating = water_tanks.switched(self._tanks, state.tank_heating, state.tank, element)
         return replace(
             state, cooling=cooling, heating=heating & may, auxiliary=auxiliary & may, tank_heating=tank_heating
         )
@@ -265,13 +266,15 @@ class RunningEquivalent:
         removed, _ = model.cooling_at(self._thermal, weather.temperature, weather.relative_humidity)
         wall = model.wall_irradiance(weather.dni, weather.dhi, weather.ghi) / 1e3  # [kW/m2]
         sun = parameters.solar_gain * self._thermal.aperture * wall
-        reached = self.load_voltage(inputs.head_voltage)
-        plug = np.where(inputs.home, self._plug(hour), 0.0)
-        draw = self._draw(hour) * model.WATER_HEAT  # [kW/K]
+        reached, step = self.load_voltage(inputs.head_voltage), self._step / 3600.0
+        plug = np.where(inputs.supplied, self._plug(hour), 0.0)
+        draw = water_tanks.draw_at(self._tanks, hour)
+        tank, drawn, lost = water_tanks.after(
+            self._tanks, state.tank, outputs.water_heater_power, state.air, draw, step
+        )
+        gains = 0.9 * plug + lost + sun
         for _ in range(self._parts):
             state = self.switched(state, inputs)
-            tank_loss = np.where(self._has_tank, TANK_LOSS * (state.tank - state.air), 0.0)
-            gains = 0.9 * plug + tank_loss + sun
             given, _ = home_heating.heating_at(self._heaters, state.auxiliary, weather.temperature, reached)
             cooled = np.where(state.cooling, parameters.cooling * removed, 0.0)
             air, mass = model.next_temperatures(
@@ -283,34 +286,35 @@ class RunningEquivalent:
                 gains / 2 - cooled + np.where(state.heating, given, 0.0),
                 gains / 2,
             )
-            heat = np.where(state.tank_heating, homes.water_power, 0.0) - tank_loss - draw * (state.tank - INLET)
-            tank = np.where(self._has_tank, state.tank + heat * self._hours / self._tank_heat, state.tank)
-            state = replace(state, air=air, mass=mass, tank=tank)
-        step = self._step / 3600.0
-        flow = -outputs.battery_power  # [kW] given
-        into = np.where(flow < 0, -flow * INVERTER * BATTERY, -flow / (INVERTER * BATTERY))
-        stored = np.clip(state.stored + into * step, 0.0, homes.battery_energy)
+            state = replace(state, air=air, mass=mass)
         net = outputs.home_power - outputs.battery_power
+        needed, driven = needed_after(homes, state.needed, outputs.ev_power, hour, step)
         return replace(
             state,
-            needed=needed_after(homes, state.needed, outputs.ev_power, hour, step),
-            battery_wanted=self_consumption(net, np.where(inputs.home, homes.battery_power, 0.0)),
-            stored=stored,
+            tank=tank,
+            tank_drawn=drawn,
+            tank_lost=lost,
+            needed=needed,
+            driven=driven,
+            battery_wanted=self_consumption(net, np.where(inputs.supplied, homes.battery_power, 0.0)),
+            stored=stored_after(state.stored, -outputs.battery_power, homes.battery_energy, step),
         )
 
-    def with_vehicles_of(self, state: State, other: State) -> State:
-        """`state` with what the vehicles of `other` are short of: time has passed for all else."""
-        return replace(state, needed=other.needed)
+    def warmed_up(self, hour: float, sun: Sun, inputs: Inputs, steps: int) -> State:
+        """The state at time of day `hour` [h] after a while in the first weather, with all available and supplied.
+
+        The vehicles are as they were: time has passed for all else.
+        """
+        inputs = available(inputs)
+        state = first = self.start(hour, inputs.weather.temperature)
+        for _ in range(steps):
+            state = self.after(state, hour, inputs, self.solve(state, hour, sun, inputs))
+        return replace(state, needed=first.needed, driven=first.driven)
 
     def _plug(self, hour: float) -> Floats:
         """Power of lights, plugs and appliances (homes,) at 1 pu [kW]."""
         homes = self.plan.homes
-        return homes.plug_power * _shape(PLUG_SHAPE, hour, homes.schedule_skew)
-
-    def _draw(self, hour: float) -> Floats:
-        """Hot water drawn (homes,) [L/h]."""
-        homes = self.plan.homes
-        return homes.water_draw / 24.0 * _shape(WATER_SHAPE, hour, homes.schedule_skew)
+        return homes.plug_power * at_hour(PLUG_SHAPE, hour, homes.schedule_skew)
 
     def roofs(self, sun: Sun, weather: Weather) -> Floats:
         """Power that the roofs give (homes,) [kW], at most the inverter's."""
@@ -321,20 +325,6 @@ class RunningEquivalent:
         beam = weather.dni * np.maximum(incidence, 0.0) if sun.zenith > 0 else 0.0
         irradiance = beam + weather.dhi * (1 + np.cos(tilt)) / 2
         return np.clip(self.parameters.pv * homes.pv_power * irradiance / 1e3, 0.0, homes.pv_power)
-
-    def _battery_output(self, state: State) -> Floats:
-        """What the batteries give (homes,) [kW], as far as they hold or have room for it."""
-        step = self._step / 3600.0
-        room = self.plan.homes.battery_energy - state.stored
-        most = state.stored * INVERTER * BATTERY / step
-        least = -room / (INVERTER * BATTERY) / step
-        return np.clip(state.battery_wanted, least, most)
-
-
-def _shape(shape: tuple[float, ...], hour: float, skew: Floats) -> Floats:
-    """A day's shape (homes,) at time of day `hour` [h], later by `skew` [s] in each home."""
-    index = np.floor(hour - skew / 3600.0 + 1e-9).astype(np.int64) % 24
-    return np.asarray(shape)[index]
 
 
 def sun_path(instants: NDArray[np.datetime64], latitude: float, longitude: float, utc_offset: float) -> tuple[Sun, ...]:

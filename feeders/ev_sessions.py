@@ -54,6 +54,8 @@ class Vehicles:
         """`power` (homes,) of the chargers [kW]; before `begin` [s] all charged undisturbed."""
         self.sessions, self.charger = sessions, power
         self.needed = np.zeros(len(power))  #: (homes,) what the vehicle that is there is short of [kWh]
+        self.needed_before = self.needed  #: (homes,) the same before the last step in which it charged
+        self.driven = np.zeros(len(power))  #: (homes,) what it then came short of, more than the one before it [kWh]
         self._leaves = np.full(len(power), np.iinfo(np.int64).min)
         self._next = 0
         self._time = begin
@@ -69,7 +71,9 @@ class Vehicles:
         A vehicle draws its charger's power until it has its energy or leaves; a charger that is not `allowed` leaves
         it short for as long.
         """
+        left = self.needed.copy()
         self._arrivals(time)
+        self.needed_before, self.driven = self.needed.copy(), self.needed - left
         wanted = np.minimum(self.charger, self.needed / (step / 3600.0))
         drawn: Floats = np.where((self._leaves > time) & allowed, wanted, 0.0)
         self.needed = np.maximum(self.needed - drawn * step / 3600.0, 0.0)

@@ -81,7 +81,7 @@ def run_bare(
             hour = moment.hour + moment.minute / 60 + moment.second / 3600
             power = charge(drawn, needed, hour, hours, inputs.ev_charger)
             running.advance(moment, inputs, power)
-            needed = needed_after(drawn, needed, power, hour, hours)
+            needed, _ = needed_after(drawn, needed, power, hour, hours)
         if k == 0:
             warm = time.process_time()
     return Times(

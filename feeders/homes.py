@@ -420,15 +420,16 @@ def charge(homes: Homes, needed: Floats, hour: float, step: float, allowed: Bool
     return np.where(plugged_in(homes, hour) & allowed, wanted, 0.0)
 
 
-def needed_after(homes: Homes, needed: Floats, power: Floats, hour: float, step: float) -> Floats:
+def needed_after(homes: Homes, needed: Floats, power: Floats, hour: float, step: float) -> tuple[Floats, Floats]:
     """What each vehicle is short of [kWh] after a step of `step` [h] at `power` [kW] from `hour` [h].
 
-    A vehicle that arrives within the step, or at its end, has driven its day's energy.
+    A vehicle that arrives within the step, or at its end, has driven its day's energy; it is short of its battery's at
+    most. The second array is what it came short of more than it was before [kWh].
     """
     arrives = (_since_arrival(homes, hour + step) < round(step * 3600.0)) & (homes.ev_power > 0)
     left = np.maximum(needed - power * step, 0.0)
-    short: Floats = np.minimum(left + np.where(arrives, homes.ev_energy, 0.0), homes.ev_battery)
-    return short
+    driven = np.where(arrives, np.minimum(homes.ev_energy, homes.ev_battery - left), 0.0)
+    return left + driven, driven
 
 
 def self_consumption(net: Floats, power: Floats) -> Floats:
@@ -438,6 +439,13 @@ def self_consumption(net: Floats, power: Floats) -> Floats:
     """
     output: Floats = np.clip(net, -power, power)
     return output
+
+
+def at_hour(shape: Sequence[float], hour: float, skew: Floats) -> Floats:
+    """A day's shape (homes,) at time of day `hour` [h], later by `skew` [s] in each home."""
+    index = np.floor(hour - skew / 3600.0 + 1e-9).astype(np.int64) % 24
+    values: Floats = np.asarray(shape)[index]
+    return values
 
 
 def spread_evenly(count: int, slots: int) -> Sequence[int]:

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feeders.glm import SQRT3, GlmError, Site, gridlabd_object, node_name, valid_name
-from feeders.homes import INTEGRITY, PLUG_SHAPE, WATER_SHAPE, Homes, spread_evenly
+from feeders.homes import INTEGRITY, PLUG_SHAPE, Homes, spread_evenly
 from feeders.published_feeder import PHASES, PublishedFeeder
+from feeders.water_tanks import lost_share, tanks_of
 from solvers.home_heating import HEAT_PUMP, HEATING, NO_LOCKOUT
 from solvers.house_population import INTEGRITY_LEVELS, WATT_PER_BTU_H
 
@@ -149,11 +150,11 @@ def home_objects(
     the power of each home's plugs is, in place of a schedule.
     """
     yield _schedule("plug_shape", PLUG_SHAPE)
-    yield _schedule("water_shape", WATER_SHAPE)
     yield from _services(feeder, placement)
+    lost = lost_share(tanks_of(homes)).tolist()
     for k in range(len(homes)):
         phase = PHASES[placement.phase[t := placement.transformer[k]]]
-        yield from _home(homes, k, phase, int(t), site, plugs_written)
+        yield from _home(homes, k, phase, int(t), site, plugs_written, lost[k])
         if volt_var and homes.pv_power[k] > 0:
             yield _pv_reactive(k, phase)
 
@@ -252,7 +253,9 @@ def _heating(homes: Homes, k: int) -> dict[str, float | str]:
     return found
 
 
-def _home(homes: Homes, k: int, phase: str, t: int, site: Site, plugs_written: bool) -> Iterator[str]:
+def _home(
+    homes: Homes, k: int, phase: str, t: int, site: Site, plugs_written: bool, tank_share: float
+) -> Iterator[str]:
     yield gridlabd_object(
         "triplex_line",
         {
@@ -306,25 +309,21 @@ def _home(homes: Homes, k: int, phase: str, t: int, site: Site, plugs_written: b
         },
     )
     if homes.water_power[k] > 0:
-        # The day's draw in L, spread by the shape, in gallons a minute.
-        draw = homes.water_draw[k] * GALLONS / 1440.0
+        # Not `waterheater`: see `feeders/water_tanks.py`, whose tanks set the power of this element. Its share of the
+        # heat comes into the home as it heats, in the mean of a day what the tank loses through its wall.
         yield gridlabd_object(
-            "waterheater",
+            "ZIPload",
             {
                 "name": home_object("water_heater", k),
                 "parent": home_object("house", k),
-                "schedule_skew": skew,
-                "tank_volume": homes.water_volume[k] * GALLONS,
-                "heating_element_capacity": homes.water_power[k],
-                "heat_mode": "ELECTRIC",
-                "location": "INSIDE",
-                "height": 3.78,
-                "tank_UA": 2.4,
-                "tank_setpoint": fahrenheit(homes.water_setpoint[k]),
-                "thermostat_deadband": 7.2,
-                "temperature": fahrenheit(homes.water_temperature[k]),
-                "inlet_water_temperature": 68.0,
-                "water_demand": f"water_shape*{draw:.9g}",
+                "base_power": 0.0,
+                "is_240": "TRUE",
+                "breaker_val": 100.0,
+                "heatgain_fraction": tank_share,
+                "power_fraction": 0.0,
+                "current_fraction": 0.0,
+                "impedance_fraction": 1.0,
+                "impedance_pf": 1.0,
             },
         )
     if homes.ev_power[k] > 0:
@@ -349,7 +348,7 @@ def _home(homes: Homes, k: int, phase: str, t: int, site: Site, plugs_written: b
     if homes.pv_power[k] > 0:
         yield from _solar(homes, k, phase, site)
     if homes.battery_power[k] > 0:
-        yield from _battery(homes, k, phase)
+        yield _battery(k, phase)
 
 
 def _solar(homes: Homes, k: int, phase: str, site: Site) -> Iterator[str]:
@@ -405,34 +404,14 @@ def _pv_reactive(k: int, phase: str) -> str:
     )
 
 
-def _battery(homes: Homes, k: int, phase: str) -> Iterator[str]:
-    yield gridlabd_object(
-        "inverter",
-        {
-            "name": home_object("battery_inverter", k),
-            "parent": home_object("meter", k),
-            "phases": f"{phase}S",
-            "inverter_type": "FOUR_QUADRANT",
-            "four_quadrant_control_mode": "CONSTANT_PQ",
-            "generator_mode": "CONSTANT_PQ",
-            "P_Out": 0.0,
-            "Q_Out": 0.0,
-            "rated_power": homes.battery_power[k] * 1e3,
-            "inverter_efficiency": 0.96,
-            "generator_status": "ONLINE",
-        },
-    )
-    yield gridlabd_object(
-        "battery",
+def _battery(k: int, phase: str) -> str:
+    """A battery with its inverter: a load, whose power is written; see `feeders/home_batteries.py`."""
+    return gridlabd_object(
+        "triplex_load",
         {
             "name": home_object("battery", k),
-            "parent": home_object("battery_inverter", k),
-            "use_internal_battery_model": "TRUE",
-            "battery_type": "LI_ION",
-            "battery_capacity": homes.battery_energy[k] * 1e3,
-            "rated_power": homes.battery_power[k] * 1e3,
-            "round_trip_efficiency": 0.9,
-            "state_of_charge": homes.battery_charge[k],
-            "nominal_voltage": 480.0,
+            "parent": home_object("meter", k),
+            "phases": f"{phase}S",
+            "nominal_voltage": 120.0,
         },
     )

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from feeders import water_tanks
 from feeders.ev_sessions import HomeSessions, Vehicles
 from feeders.glm import (
     HEAD,
@@ -31,6 +32,8 @@ from feeders.glm import (
     nominal_phasors,
 )
 from feeders.gridlabd_engine import Engine, EngineError, PowerFlowError
+from feeders.head_voltage import is_dead
+from feeders.home_batteries import possible_output, stored_after
 from feeders.homes import (
     Homes,
     charge,
@@ -82,6 +85,23 @@ class Inputs:
     home: Bools  #: false: the home's meter is open
     thermostat_offset: float = 0.0  #: by which cooling sets in warmer and electric heating colder [K]
 
+    @property
+    def dead(self) -> bool:
+        """Whether the whole feeder is dark. Raises HeadVoltageError for a voltage between dead and in service."""
+        return is_dead(self.head_voltage)
+
+    @property
+    def supplied(self) -> Bools:
+        """The homes that have a voltage."""
+        return np.zeros_like(self.home) if self.dead else self.home
+
+
+def available(inputs: Inputs) -> Inputs:
+    """The same where nothing has tripped and the head is alive."""
+    yes = np.ones_like(inputs.home)
+    voltage = 1.0 if inputs.dead else inputs.head_voltage
+    return replace(inputs, head_voltage=voltage, thermostat=yes, ev_charger=yes, water_heater=yes, home=yes)
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -101,6 +121,11 @@ class Outputs:
     pv_reactive_power: Floats  #: positive where the roof's inverter injects [kvar]
     battery_power: Floats  #: positive where the battery charges
     battery_energy: Floats  #: [kWh]
+    ev_energy_needed: Floats  #: what the vehicle is short of [kWh]
+    ev_energy_driven: Floats  #: by which it came short in the step that ends [kWh]
+    water_heater_energy: Floats  #: heat in the tank above 0 degC [kWh]
+    water_heater_draw: Floats  #: heat drawn with hot water, mean of the step that ends
+    water_heater_loss: Floats  #: heat lost through the tank's wall, mean of the step that ends
     taps: Floats  #: (regulator controls,) as in `regulator_controls`
 
 
@@ -178,22 +203,26 @@ class RunningNeighbourhood:
         exponent = {"PQ": 0.0, "I": 1.0, "Z": 2.0}
         self._exponent = np.array([exponent[m] for m in plan.feeder.spot_loads.model])[:, None]
         self._heaters = heaters_of(homes, houses_of(homes))
-        self._water = np.flatnonzero(homes.water_power)
         self._pv = np.flatnonzero(homes.pv_power)
-        self._battery = np.flatnonzero(homes.battery_power)
+        self._tanks = water_tanks.tanks_of(homes)
         self._controls = tuple(regulator_controls(plan.feeder))
+        self._automatic = (solver or Solver()).regulators == "automatic"
         self._node_row = self._match_nodes()
         self._expect("house", count)
         self._expect("triplex_meter", count)
-        self._expect("waterheater", len(self._water))
-        self._expect("inverter", len(self._battery) + len(self._pv))
-        self._expect("battery", len(self._battery))
+        self._expect("inverter", len(self._pv))
         self._step_hours = clock.step / 3600.0
         self._written = _Written(count)
         self._needed = needed_at_start(homes, _hour(clock.start))
         sessions = plan.days.sessions
         self._vehicles = None if sessions is None else Vehicles(sessions, homes.ev_power, 0)
+        self._driven = np.zeros(count)
         self._battery_wanted = np.zeros(count)
+        self._stored = homes.battery_charge * homes.battery_energy
+        self._tank, self._tank_on = homes.water_temperature, np.zeros(count, dtype=np.bool_)
+        self._tank_power, self._tank_draw, self._tank_lost = np.zeros(count), np.zeros(count), np.zeros(count)
+        self._air = homes.temperature  # around the tanks
+        self._service_voltage = np.ones(count)  # [pu] of the last solution
         self._volt_var = PvVoltVar(homes.pv_power[self._pv], plan.pv_volt_var) if plan.pv_volt_var != "none" else None
         self._reactive_wanted = np.zeros(count)
         self._warm = False
@@ -210,22 +239,25 @@ class RunningNeighbourhood:
 
         """
         homes = self.plan.homes
-        hour = _hour(moment)
+        hour, charges = _hour(moment), inputs.ev_charger & inputs.supplied
         if self._vehicles is None:
-            ev_power = charge(homes, self._needed, hour, self._step_hours, inputs.ev_charger & inputs.home)
+            ev_power = charge(homes, self._needed, hour, self._step_hours, charges)
         else:
             since = round((moment - self.clock.start).total_seconds())
-            ev_power = self._vehicles.power(since, self.clock.step, inputs.ev_charger & inputs.home)
+            ev_power = self._vehicles.power(since, self.clock.step, charges)
+            self._needed, self._driven = self._vehicles.needed_before, self._vehicles.driven
         self.advance(moment, inputs, ev_power)
         outputs = self.read(inputs, ev_power)
-        self._needed = needed_after(homes, self._needed, ev_power, hour, self._step_hours)
+        if self._vehicles is None:
+            self._needed, self._driven = needed_after(homes, self._needed, ev_power, hour, self._step_hours)
+        self._stored = stored_after(self._stored, -outputs.battery_power, homes.battery_energy, self._step_hours)
         # The control acts a step later: it sees the meter as it is now.
         self._battery_wanted = self_consumption(
-            outputs.home_power - outputs.battery_power, np.where(inputs.home, homes.battery_power, 0.0)
+            outputs.home_power - outputs.battery_power, np.where(inputs.supplied, homes.battery_power, 0.0)
         )
         if self._volt_var is not None:
             # A dark home's inverter has no voltage to act on and begins again from no reactive power.
-            voltage = np.where(inputs.home, self.home_voltages(), 1.0)[self._pv]
+            voltage = np.where(inputs.supplied, self._service_voltage, 1.0)[self._pv]
             wanted = self._volt_var.step(self.clock.step, voltage, outputs.pv_power[self._pv])
             self._reactive_wanted = self._spread(self._pv, wanted)
         return outputs
@@ -235,22 +267,37 @@ class RunningNeighbourhood:
         if not self._warm:
             self._warm_up(moment, inputs, ev_power)
             self._warm = True
+        self._heat_water(moment, inputs)
         self.write(inputs, ev_power)
         self._write_plugs(moment)
         self.engine.step_to(moment)
 
     def _warm_up(self, moment: datetime, inputs: Inputs, ev_power: Floats) -> None:
-        """Step to just before `moment`, with its inputs."""
-        yes = np.ones(len(self.plan.homes), dtype=np.bool_)
+        """Step to just before `moment`, in its weather, with all available and supplied.
+
+        What is off at the start goes off at the start. GridLAB-D would keep off what is off as it initialises.
+        """
+        inputs = available(inputs)
         self._start_temperatures(inputs.weather.temperature)
-        # Before its first step GridLAB-D initialises; a device or meter that is off by then stays off.
-        self.write(replace(inputs, thermostat=yes, ev_charger=yes, water_heater=yes, home=yes), ev_power)
+        self.write(inputs, ev_power)
         ahead = self.clock.model_start + timedelta(seconds=self.clock.step)
         while ahead < moment:
             self._write_plugs(ahead)
             self.engine.step_to(ahead)
+            self._heat_water(ahead, inputs)
             self.write(inputs, ev_power)
             ahead += timedelta(seconds=self.clock.step)
+
+    def _heat_water(self, moment: datetime, inputs: Inputs) -> None:
+        """Bring the tanks to `moment`, and say what heats them from then on."""
+        tanks, step = self._tanks, self._step_hours
+        self._tank, self._tank_drawn, self._tank_lost = water_tanks.after(
+            tanks, self._tank, self._tank_power, self._air, self._tank_draw, step
+        )
+        self._tank_draw = water_tanks.draw_at(tanks, _hour(moment))
+        self._tank_on = water_tanks.switched(tanks, self._tank_on, self._tank, inputs.water_heater & inputs.supplied)
+        share = water_tanks.element_share(tanks, self._tank_on, self._tank, self._air, self._tank_draw, step)
+        self._tank_power = tanks.power * share
 
     def _start_temperatures(self, outdoors: float) -> None:
         """Let the homes that need heating at `outdoors` [degC] start in the deadband of their heating."""
@@ -259,6 +306,7 @@ class RunningNeighbourhood:
         for k in np.flatnonzero(start != homes.temperature).tolist():
             for name in ("air_temperature", "mass_temperature"):
                 self.engine.write(home_object("house", k), name, float(fahrenheit(start[k])))
+        self._air = start
 
     def write(self, inputs: Inputs, ev_power: Floats) -> None:
         """Write what has changed since the last step."""
@@ -268,7 +316,7 @@ class RunningNeighbourhood:
             if old.climate.get(name) != value:
                 engine.write(WEATHER, name, value)
         old.climate = climate
-        if old.head_voltage != inputs.head_voltage:
+        if old.head_voltage != inputs.head_voltage and not inputs.dead:
             source = self.plan.feeder.source
             volts = source.voltage * source.kv * 1e3 / SQRT3 * inputs.head_voltage
             for p, value in zip(PHASES, volts, strict=True):
@@ -279,15 +327,13 @@ class RunningNeighbourhood:
             old.scale = inputs.spot_load_scale
         for k in np.flatnonzero(inputs.thermostat != old.thermostat).tolist():
             engine.write(home_object("house", k), "thermostat_mode", "AUTO" if inputs.thermostat[k] else "OFF")
-        # Without supply its element would go on heating the tank, though the meter shows nothing.
-        heats = inputs.water_heater & inputs.home
-        for k in self._water[heats[self._water] != old.water_heater[self._water]].tolist():
-            mode = "OV_NORMAL" if heats[k] else "OV_OFF"
-            engine.write(home_object("water_heater", k), "re_override", mode)
-        for k in np.flatnonzero(inputs.home != old.home).tolist():
-            status = "IN_SERVICE" if inputs.home[k] else "OUT_OF_SERVICE"
+        for k in np.flatnonzero(inputs.supplied != old.supplied).tolist():
+            status = "IN_SERVICE" if inputs.supplied[k] else "OUT_OF_SERVICE"
             engine.write(home_object("meter", k), "service_status", status)
-        old.thermostat, old.water_heater, old.home = inputs.thermostat, heats, inputs.home
+        old.thermostat, old.supplied = inputs.thermostat, inputs.supplied
+        if old.dead != inputs.dead:
+            self._hold_taps(inputs.dead)
+            old.dead = inputs.dead
         if old.offset != inputs.thermostat_offset:
             cooling, heating = thermostat_shifts(homes, inputs.thermostat_offset)
             for k in np.flatnonzero(homes.cooling).tolist():
@@ -300,15 +346,26 @@ class RunningNeighbourhood:
         for k in np.flatnonzero(ev_power != old.ev_power).tolist():
             engine.write(home_object("ev", k), "base_power", ev_power[k])
         old.ev_power = ev_power
+        for k in np.flatnonzero(self._tank_power != old.tank_power).tolist():
+            engine.write(home_object("water_heater", k), "base_power", self._tank_power[k])
+        old.tank_power = self._tank_power
         # Watts below one are not worth a write.
-        wanted = np.where(inputs.home, self._battery_wanted, 0.0)
-        for k in np.flatnonzero(np.abs(wanted - old.battery) > 1e-3).tolist():
-            engine.write(home_object("battery_inverter", k), "P_Out", wanted[k] * 1e3)
-            old.battery[k] = wanted[k]
-        reactive = np.where(inputs.home, self._reactive_wanted, 0.0)
+        wanted = np.where(inputs.supplied, self._battery_wanted, 0.0)
+        given = possible_output(wanted, self._stored, homes.battery_energy, self._step_hours)
+        goes_on = (given != 0.0) == (old.battery != 0.0)
+        goes_on &= old.battery == possible_output(old.battery, self._stored, homes.battery_energy, self._step_hours)
+        for k in np.flatnonzero((np.abs(given - old.battery) > 1e-3) | ~goes_on).tolist():
+            engine.write(home_object("battery", k), "constant_power_12", complex(-given[k] * 1e3, 0.0))
+            old.battery[k] = given[k]
+        reactive = np.where(inputs.supplied, self._reactive_wanted, 0.0)
         for k in np.flatnonzero(np.abs(reactive - old.pv_reactive) > 1e-3).tolist():
             engine.write(home_object("pv_reactive", k), "constant_power_12", complex(0.0, -reactive[k] * 1e3))
             old.pv_reactive[k] = reactive[k]
+
+    def _hold_taps(self, dead: bool) -> None:
+        """Let no regulator move while it has no voltage."""
+        for k in dict.fromkeys(k for k, _ in self._controls) if self._automatic else ():
+            self.engine.write(f"regulator_configuration_{k}", "Control", "MANUAL" if dead else "LINE_DROP_COMP")
 
     def _write_plugs(self, moment: datetime) -> None:
         """Write the power of plugs for the hour that ends at `moment` or holds it."""
@@ -324,7 +381,7 @@ class RunningNeighbourhood:
 
     def read(self, inputs: Inputs, ev_power: Floats) -> Outputs:
         """Read the state, in bulk."""
-        homes, engine = self.plan.homes, self.engine
+        engine = self.engine
         voltage = self.node_voltages()
         magnitude = (np.abs(voltage) / self._volts[:, None])[self.plan.node_index, self.plan.phase_index]
         low, high = PLAUSIBLE
@@ -337,30 +394,37 @@ class RunningNeighbourhood:
             )
         power = np.array([engine.read(HEAD, f"measured_power_{p}") for p in PHASES], dtype=np.complex128) / 1e6
         home_power = engine.read_real("triplex_meter", "measured_real_power") / 1e3
-        inverter = engine.read_complex("inverter", "VA_Out").real / 1e3  # "battery_..." sorts before "pv_..."
-        cut = len(self._battery)
+        roofs = self._spread(self._pv, engine.read_complex("inverter", "VA_Out").real / 1e3)
+        self._service_voltage = self.home_voltages()
+        self._tank_power = self._tank_power * self._service_voltage**2  # an element is a resistance
+        self._air = celsius(engine.read_real("house", "air_temperature"))
         # Not `power_losses`: that takes the magnitude of each phase's loss, and mutual coupling makes the
         # loss of a single phase negative.
         losses = sum(self._sum(kind, "power_in") - self._sum(kind, "power_out") for kind in _LINKS) / 1e6
         spot = float(self.spot_load_power(voltage, inputs.spot_load_scale).real.sum() / 1e3)
-        charge_state = engine.read_real("battery", "state_of_charge")
-        return Outputs(
+        outputs = Outputs(
             power=power,
             node_voltage=magnitude,
             losses=losses,
             spot_load=spot,
             balance=float(power.real.sum()) - losses - spot - float(home_power.sum()) / 1e3,
-            home_temperature=celsius(engine.read_real("house", "air_temperature")),
+            home_temperature=self._air,
             home_power=home_power,
             hvac_power=self._hvac_power(),
             ev_power=ev_power,
-            water_heater_power=self._spread(self._water, engine.read_real("waterheater", "actual_load")),
-            pv_power=np.where(inputs.home, self._spread(self._pv, inverter[cut:]), 0.0),
+            water_heater_power=self._tank_power,
+            pv_power=np.where(inputs.supplied, roofs, 0.0),
             pv_reactive_power=self._written.pv_reactive.copy(),
-            battery_power=np.where(inputs.home, -self._spread(self._battery, inverter[:cut]), 0.0),
-            battery_energy=self._spread(self._battery, charge_state) * homes.battery_energy,
+            battery_power=-self._written.battery,
+            battery_energy=self._stored,
+            ev_energy_needed=self._needed,
+            ev_energy_driven=self._driven,
+            water_heater_energy=water_tanks.energy(self._tanks, self._tank),
+            water_heater_draw=self._tank_drawn,
+            water_heater_loss=self._tank_lost,
             taps=np.array([engine.read(f"regulator_{k}", f"tap_{PHASES[i]}").real for k, i in self._controls]),
         )
+        return _dark(outputs) if inputs.dead else outputs
 
     def _hvac_power(self) -> Floats:
         """(homes,) power of heating and cooling [kW]."""
@@ -371,7 +435,7 @@ class RunningNeighbourhood:
         mode = self.engine.read_word("house", "system_mode")
         helped = (mode == "AUX") & homes.auxiliary
         element = helped | ((mode == "HEAT") & (homes.heating == RESISTANCE))
-        _, drawn = heating_at(self._heaters, helped, 0.0, self.home_voltages())
+        _, drawn = heating_at(self._heaters, helped, 0.0, self._service_voltage)
         return np.where(element & (power > 0.0), drawn, power)
 
     def node_voltages(self) -> Complexes:
@@ -435,12 +499,20 @@ class _Written:
     scale: float = 1.0
     offset: float = 0.0
     plug_hour: int = -1
+    dead: bool = False
 
     def __post_init__(self) -> None:
-        self.thermostat = self.water_heater = self.home = np.ones(self.count, dtype=np.bool_)
-        self.ev_power = np.zeros(self.count)
+        self.thermostat = self.supplied = np.ones(self.count, dtype=np.bool_)
+        self.ev_power = self.tank_power = np.zeros(self.count)
         self.battery = np.zeros(self.count)
         self.pv_reactive = np.zeros(self.count)
+
+
+def _dark(outputs: Outputs) -> Outputs:
+    """The same behind a dead head, where GridLAB-D, which needs a source, still has its lines and loads supplied."""
+    none = np.zeros_like
+    power, voltage = none(outputs.power), none(outputs.node_voltage)
+    return replace(outputs, power=power, node_voltage=voltage, losses=0.0, spot_load=0.0, balance=0.0)
 
 
 def climate_properties(weather: Weather) -> dict[str, float]:

@@ -124,7 +124,7 @@ def _vehicles(hours: float, hour: float, allowed: bool) -> tuple[np.ndarray, np.
         power = charge(MANY, needed, now, 1 / 60, np.full(len(MANY), allowed))
         assert (power <= MANY.ev_power).all()
         assert not power[~plugged_in(MANY, now)].any()
-        needed = needed_after(MANY, needed, power, now, 1 / 60)
+        needed, _ = needed_after(MANY, needed, power, now, 1 / 60)
         total += power / 60
     return needed, total
 
@@ -151,11 +151,12 @@ def test_arrival_on_the_minute_counts_once() -> None:
     homes = draw_homes(1, HomeDistributions(ev_share=1), np.random.default_rng(1))
     homes = replace(homes, ev_arrival=np.array([18.0]), ev_departure=np.array([8.0]), ev_energy=np.array([20.0]))
     assert needed_at_start(homes, 18.0) == pytest.approx([20.0])
-    before = needed_after(homes, np.zeros(1), np.zeros(1), 18.0 - 1 / 60, 1 / 60)
+    before, driven = needed_after(homes, np.zeros(1), np.zeros(1), 18.0 - 1 / 60, 1 / 60)
+    assert driven == pytest.approx([20.0])
     assert before == pytest.approx([20.0])
     power = charge(homes, before, 18.0, 1 / 60, np.array([True]))
     assert power == pytest.approx([7.2])
-    assert needed_after(homes, before, power, 18.0, 1 / 60) == pytest.approx([20.0 - 0.12])
+    assert needed_after(homes, before, power, 18.0, 1 / 60)[0] == pytest.approx([20.0 - 0.12])
 
 
 def test_self_consumption() -> None:

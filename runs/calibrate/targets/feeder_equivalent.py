@@ -25,7 +25,6 @@ from cosim.site import needed
 from feeders.equivalents import (
     NAMES,
     Equivalent,
-    Inputs,
     Outputs,
     RunningEquivalent,
     Sun,
@@ -33,7 +32,7 @@ from feeders.equivalents import (
     sun_path,
 )
 from feeders.homes import HomeDistributions
-from feeders.neighbourhood import Neighbourhood, Weather
+from feeders.neighbourhood import Inputs, Neighbourhood, Weather
 from feeders.time_tables import grid
 from runs.calibrate.target import Figure, Outcome, Target, Task
 from runs.rebound import rebound_of
@@ -270,11 +269,7 @@ def simulate(history: History, parameters: Equivalent) -> Answer:
     def inputs(k: int) -> Inputs:
         return Inputs(float(history.voltage[k]), weather[k], float(history.scale[k]), *history.available[k])
 
-    state = first = model.start(hours[0], weather[0].temperature)
-    for _ in range(history.warm_up // history.step):
-        outputs = model.solve(state, hours[0], history.sun[0], inputs(0))
-        state = model.after(state, hours[0], inputs(0), outputs)
-    state = model.with_vehicles_of(state, first)
+    state = model.warmed_up(hours[0], history.sun[0], inputs(0), history.warm_up // history.step)
     found: list[Outputs] = []
     for k, hour in enumerate(hours):
         found.append(model.solve(state, hour, history.sun[k], inputs(k)))
