@@ -10,11 +10,13 @@ from typing import Any
 from cosim.errors import Fault, ScenarioError
 from cosim.scenario import Scenario, absolute_kind, from_mapping
 from cosim.yaml_places import Document, parse_yaml, read_yaml
-from runs.batch.addressing import PathError, assign, locations
+from runs.batch.addressing import PathError, assign, counted_from, locations
 
 
 def load_with(path: Path, options: Sequence[str]) -> Scenario:
     """The scenario in a file with settings as `path=value`, the last of one path counting; the value is YAML.
+
+    A file that a value names counts from the working folder, where there is one, or else from the scenario's.
 
     Raises ScenarioError, whose faults name the option where it is the option that is wrong.
     """
@@ -25,7 +27,7 @@ def load_with(path: Path, options: Sequence[str]) -> Scenario:
         where, value = _parsed(option)
         try:
             for location in locations(document.value, where, folder):
-                assign(document.value, location, deepcopy(value))
+                assign(document.value, location, counted_from(deepcopy(value), Path.cwd(), folder))
                 document.options[location] = option
         except PathError as error:
             raise ScenarioError([_fault(option, str(error))]) from None
@@ -34,7 +36,7 @@ def load_with(path: Path, options: Sequence[str]) -> Scenario:
 
 def python_given(options: Sequence[str], folder: Path) -> list[str]:
     """The Python files that options name: loading the scenario with them executes these. Raises ScenarioError."""
-    texts = (text for option in options for text in _texts(_parsed(option)[1]))
+    texts = (text for option in options for text in _texts(counted_from(_parsed(option)[1], Path.cwd(), folder)))
     return [absolute_kind(text, folder) for text in texts if text.endswith(".py")]
 
 

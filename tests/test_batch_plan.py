@@ -248,6 +248,22 @@ def test_the_key_follows_the_bytes_of_input_files_and_not_their_place(tmp_path: 
     assert key(tmp_path / "changed", change=True) != first
 
 
+def test_a_file_that_a_batch_names_counts_from_the_batch_file(tmp_path: Path) -> None:
+    """Also where the scenario stands elsewhere; what is not there counts from the scenario, as if that said it."""
+    (tmp_path / "scenarios").mkdir()
+    (tmp_path / "scenarios" / "base.yaml").write_text(BASE)
+    (tmp_path / "batches").mkdir()
+    table = (Path(__file__).parents[1] / "feeders" / "tables").rglob("melbourne_2014_01*.csv")
+    shutil.copy(next(table), tmp_path / "batches" / "mine.csv")
+    shutil.copy(tmp_path / "batches" / "mine.csv", tmp_path / "scenarios" / "theirs.csv")
+    names = ["mine.csv", "theirs.csv"]
+    batch = {"name": "b", "scenario": "../scenarios/base.yaml", "vary": [{"grid": {"weather.table": names}}]}
+    plan = make_plan(batch_from_mapping(batch, tmp_path / "batches"))
+    assert [variant.error for variant in plan.variants] == ["", ""]
+    tables = [variant.scenario["weather"]["table"] for variant in plan.variants if variant.scenario is not None]
+    assert tables == ["../batches/mine.csv", "theirs.csv"]
+
+
 def test_runs_that_repeat_others_are_remarked(planned: Callable[..., Plan]) -> None:
     plan = planned(vary=[{"grid": {GAIN: [0.1, 0.2, 0.1]}}])
     assert plan.remarks == ("1 runs repeat others, with equal results; the first: 0001, 0003",)

@@ -324,3 +324,20 @@ def test_the_shipped_parameters_are_what_the_fit_gives(tmp_path: Path) -> None:
 def test_the_detailed_runs_of_the_fit_are_valid() -> None:
     for path in sorted((ROOT / "runs" / "calibrations" / "feeder_equivalent").glob("*.yaml")):
         assert cosim.wire(cosim.load(path)).federates
+
+
+def test_an_equivalent_of_a_model_of_ones_own_is_refused_before_it_is_simulated(tmp_path: Path) -> None:
+    """It ended in an AxisError after the runs: the equivalent keeps the homes of a published feeder."""
+    (tmp_path / "own.glm").write_text("module powerflow;\nobject meter { name src; bustype SWING; }\n")
+    scenario = "name: t\nhorizon: {start: 2014-01-DAY 00:00}\nweather: {table: melbourne_2014_01}\nfeeders:\n"
+    scenario += "  - name: oak\n    model: {kind: gridlabd_feeder, glm: own.glm, swing: src}\n"
+    for name, day in (("fit", "16"), ("held", "14")):
+        (tmp_path / f"{name}.yaml").write_text(scenario.replace("DAY", day))
+    text = "name: t\ntarget: {kind: feeder_equivalent, fit: [fit.yaml], held_out: [held.yaml]}\n"
+    (tmp_path / "calibrate.yaml").write_text(text)
+    file = load_calibration(tmp_path / "calibrate.yaml")
+    found = target_class("feeder_equivalent")
+    faults = found(found.Config.model_validate(file.target.settings, context={"folder": tmp_path})).check(
+        Task(file, {}, tmp_path)
+    )
+    assert len([fault for fault in faults if "a GridLAB-D model of your own" in fault.problem]) == 2

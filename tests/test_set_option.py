@@ -43,6 +43,16 @@ def test_as_if_the_file_said_it() -> None:
     }
 
 
+def test_a_file_that_is_set_counts_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    for path in ("here/mine.csv", "mine.csv", "other.csv"):
+        (tmp_path / path).write_text("")
+    (scenario := tmp_path / "hot.yaml").write_text(HOT.read_text())
+    monkeypatch.chdir(tmp_path / "here")
+    for given, counted in (("mine.csv", "here/mine.csv"), ("other.csv", "other.csv")):
+        assert load_with(scenario, [f"weather.table={given}"]).weather.settings["table"] == counted  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(
     ("option", "words"),
     [

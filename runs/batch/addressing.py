@@ -7,6 +7,7 @@ A path may end at a whole section. What the file leaves to its default has a pat
 
 from __future__ import annotations
 
+import os
 import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,6 +56,24 @@ def assign(document: dict[str, Any], location: Location, value: Any) -> None:
         if not isinstance(here, dict | list):
             raise PathError(f"`{dotted(location[: number + 1])}` holds {here!r}, not a section")
     here[location[-1]] = value
+
+
+def counted_from(value: Any, here: Path, folder: Path) -> Any:
+    """`value` of a setting that is named in the folder `here`, for a scenario in `folder`.
+
+    A text in it that is a path to a file in `here` becomes one from `folder`; all else stays as it is written.
+    """
+    if isinstance(value, dict):
+        return {key: counted_from(item, here, folder) for key, item in value.items()}
+    if isinstance(value, list):
+        return [counted_from(item, here, folder) for item in value]
+    if not isinstance(value, str) or not ("/" in value or Path(value).suffix) or here.resolve() == folder.resolve():
+        return value
+    try:
+        there = not Path(value).is_absolute() and (here / value).is_file()
+    except (OSError, ValueError):  # a text that cannot be a path
+        return value
+    return os.path.relpath((here / value).resolve(), folder.resolve()) if there else value
 
 
 def _walk(value: Any, annotation: Any, steps: Sequence[str], done: Location, folder: Path) -> Iterator[Location]:

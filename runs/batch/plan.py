@@ -28,7 +28,7 @@ from cosim.seeds import generator
 from cosim.window_wiring import der_responding
 from cosim.wiring import wire
 from cosim.yaml_places import Document, Location
-from runs.batch.addressing import PathError, assign, locations
+from runs.batch.addressing import PathError, assign, counted_from, locations
 from runs.batch.figures import figure_problem, unit_and_title
 from runs.batch.file import BatchFile, Group, Sample, Vary
 from runs.batch.keep import is_kept
@@ -139,7 +139,7 @@ def variant_scenario(batch: BatchFile, group: Group | None, values: Mapping[str,
     settings = [*batch.set.items(), *(group.set.items() if group else ()), *values.items()]
     for name, value in settings:
         for location in locations(written, batch.path(name), base.folder):
-            assign(written, location, deepcopy(value))
+            assign(written, location, counted_from(deepcopy(value), batch.folder, base.folder))
     return from_mapping(written, base.folder, Document(base.document.name, written, base.document.lines))
 
 

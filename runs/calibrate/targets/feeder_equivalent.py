@@ -127,6 +127,11 @@ class FeederEquivalent(Target):
                 scenario = cosim.load(path)
                 if [feeder.model.kind for feeder in scenario.feeders] != [DETAILED]:
                     faults.append(Fault(place, f"must have one feeder of kind {DETAILED}.", "Change the scenario."))
+                if any("glm" in feeder.model.settings for feeder in scenario.feeders):
+                    problem = (
+                        "its feeder is a GridLAB-D model of your own, of which no equivalent is made: it keeps homes."
+                    )
+                    faults.append(Fault(place, problem, "Take a published feeder, or run the model itself."))
                 for name in ("population", "ev_population"):
                     if any(name in feeder.model.settings.get("homes", {}) for feeder in scenario.feeders):
                         problem = f"its homes are drawn with `{name}`, which the equivalent does not know."
