@@ -8,7 +8,6 @@ standard output, progress and errors to standard error; `--json` prints one obje
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,8 @@ from runs.batch.command import register as register_batch
 from runs.bench1547.command import register as register_bench1547
 from runs.calibrate.command import register as register_calibrate
 from runs.comply.command import register as register_comply
+from runs.entry import INTERRUPTED, begin
+from runs.interruption import INTERRUPTION
 from runs.respond import register as register_respond
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from cosim.batch_folder import Batch
     from cosim.errors import CosimError
     from cosim.simulation import Run
-
-INTERRUPTED = 130  #: the exit code after Ctrl-C and SIGTERM
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -101,7 +100,11 @@ def run(
     from runs.set_option import load_with
 
     loaded = load_with(scenario, [*(settings or ()), *([f"seed={seed}"] if seed is not None else ())])
-    with _dask(scheduler, workers) as cluster, show_progress(quiet=as_json) as progress:
+    with (
+        INTERRUPTION.deferred() as stop,
+        _dask(scheduler, workers) as cluster,
+        show_progress(quiet=as_json) as progress,
+    ):
         finished = cosim.run(
             loaded,
             out,
@@ -109,6 +112,7 @@ def run(
             half_step=half_step,
             overwrite=overwrite,
             progress=progress,
+            stop=stop,
             workers=cluster,
         )
     _finish(finished, no_report=no_report, as_json=as_json)
@@ -336,8 +340,8 @@ def replay(folder: RunFolder, out: Out = None, overwrite: Overwrite = False, as_
     from runs.progress import show_progress
 
     target = out or folder.with_name(folder.name + "-replay")
-    with show_progress(quiet=as_json) as progress:
-        again, same = replay_run(folder, target, overwrite=overwrite, progress=progress)
+    with INTERRUPTION.deferred() as stop, show_progress(quiet=as_json) as progress:
+        again, same = replay_run(folder, target, overwrite=overwrite, progress=progress, stop=stop)
     if as_json:
         _print_json({"identical": same, "folder": str(again.folder), "digest": again.manifest["digest"]})
     elif same:
@@ -375,43 +379,24 @@ def _as_object(error: CosimError) -> dict[str, Any]:
     return found
 
 
-@contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM end a run as orderly as Ctrl-C does."""
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
-    yield
-
-
-def main() -> None:
-    """Run the command line and exit; every error of the project is one message on standard error."""
+def command_line() -> int:
+    """Run the command line and give its exit code; every error of the project is one message on standard error."""
     from cosim.errors import CosimError
 
     try:
-        with _terminate_as_interrupt():
-            code = app(standalone_mode=False)
+        return int(app(standalone_mode=False) or 0)  # so called, typer returns the code of a typer.Exit
     except CosimError as error:
         _complain(str(error))
         if "--json" in sys.argv[1:]:
             _print_json(_as_object(error))
-        sys.exit(error.exit_code)
+        return error.exit_code
     except typer.TyperException as error:  # a wrong command or option
         message = error.format_message() if hasattr(error, "format_message") else str(error)
         _complain(f"{message.removesuffix('.')}. See `cosim --help`.")
-        sys.exit(2)
-    except (KeyboardInterrupt, typer.Abort):
-        _complain("interrupted; every process of the run was ended, and what was recorded is kept")
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    if code == INTERRUPTED:
-        _complain("interrupted; every process of the run was ended, and what was recorded is kept")
-    sys.exit(code or 0)  # so called, typer returns the code of a typer.Exit instead of raising it
+        return 2
+    except typer.Abort:
+        return INTERRUPTED
 
 
 if __name__ == "__main__":
-    main()
+    begin(command_line)

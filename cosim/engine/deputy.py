@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from cosim.engine import process_log
 from cosim.engine.files import BROKER_FILE, ENGINE_LOGS, FEDERATION_FILE, WORKING
 from cosim.engine.launcher import LocalLaunch, begin_cold
 from cosim.engine.status import ROW, StatusTable
@@ -35,7 +36,8 @@ HOLD = 0.2  #: [s] that an answer is held back at most while there is nothing to
 EXCHANGE = "cosim_exchange"  #: how a worker's server knows the exchange; `Client.run` would log each
 _LOOK = 0.01  #: [s] between two looks at whether there is
 
-_GROWING = (".rows", ".log")  #: files that only grow; others appear as a whole
+_LOG = ".log"
+_GROWING = (".rows", _LOG)  #: files that only grow; others appear as a whole
 _WHOLE = (".columns.json", ".error.json", BROKER_FILE)
 
 
@@ -172,12 +174,16 @@ class Deputy:
         """What the supervisor lacks of each file."""
         for path in self._files():
             name = str(path.relative_to(self.scratch))
-            known = sizes.get(name, 0)
-            if name in sizes and path.stat().st_size <= known:
+            known, size = sizes.get(name, 0), path.stat().st_size
+            if name in sizes and size <= known:
                 continue
+            end = size
+            if name.endswith(_LOG) and size > (kept := process_log.KEPT):  # the middle stays here
+                process_log.limit(path)
+                known, end = (known, kept // 2) if known < kept // 2 else (max(known, size - kept // 2), size)
             with path.open("rb") as file:
                 file.seek(known)
-                yield name, known, file.read()
+                yield name, known, file.read(end - known)
 
 
 def is_growing(name: str) -> bool:

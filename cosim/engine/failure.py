@@ -25,6 +25,7 @@ class Failure:
     expected: bool  #: an error that the model raised on purpose; otherwise the traceback matters
     secondary: bool  #: it followed from another federate's failure
     traceback: str
+    errno: int | None = None  #: what the machine refused, if it was that
 
     def write(self, folder: Path) -> None:
         """Write it where `read_failures` finds it, whole or not at all."""

@@ -29,12 +29,16 @@ from cosim.engine.files import BROKER_FILE, FEDERATION_FILE, ROUNDS, WORKING
 from cosim.engine.inputs import Inputs, check_next_time
 from cosim.engine.journal import Column, JournalWriter
 from cosim.engine.lifeline import die_with_parent
+from cosim.engine.machine import OF_MACHINE
 from cosim.engine.outputs import Outputs
+from cosim.engine.printable import described, printable
 from cosim.engine.status import Phase, StatusTable
 from cosim.engine.switchboard import Line, Switchboard
 from cosim.errors import ContractError, CosimError
 from cosim.federation import MAIN_PROCESS, SLOT, FederateSpec, Federation, IterationGroup, is_recorded
 
+LONGEST_MESSAGE = 2_000  #: [characters] of a failure that are kept
+LONGEST_TRACEBACK = 100_000
 LAST_TO_GO = 60.0  #: [s] that a process waits for the others to finish
 
 
@@ -175,11 +179,12 @@ def write_failure(folder: Path, status: StatusTable, name: str, error: BaseExcep
         time=int(row["time"]),
         phase=int(row["phase"]),
         kind=type(error).__name__,
-        message=str(error),
+        message=printable(described(error), LONGEST_MESSAGE),
         stamp=clock.monotonic(),
         expected=isinstance(error, CosimError),
         secondary=isinstance(error, SecondaryError),
-        traceback="".join(traceback.format_exception(error)),
+        traceback=printable("".join(traceback.format_exception(error)), LONGEST_TRACEBACK),
+        errno=error.errno if isinstance(error, OSError) and error.errno in OF_MACHINE else None,
     )
     try:
         failure.write(folder)

@@ -20,9 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from cosim.contract import Time
+from cosim.engine import process_log
 from cosim.engine.failure import Failure, read_failures
 from cosim.engine.files import ENGINE_LOGS, FEDERATION_FILE, FILES, SCRATCH, WORKING
 from cosim.engine.launcher import ColdLauncher, Launch, Launcher, Process
+from cosim.engine.machine import of_machine, remedy_of
 from cosim.engine.recorder import Recorder
 from cosim.engine.status import PHRASES, Phase, StatusTable
 from cosim.errors import MachineError
@@ -116,7 +118,7 @@ class Supervisor:
             self._launch.start()
             self.outcome.fault = self._watch(recorder, progress)
         except OSError as error:
-            self.outcome.fault = Fault("", self._slowest_time(), _disk(error), _DISK_REMEDY)
+            self.outcome.fault = Fault("", self._slowest_time(), *of_machine(error))
         finally:
             if self.stop.is_set() and self.outcome.fault is None:
                 self.outcome.interrupted = True
@@ -153,6 +155,8 @@ class Supervisor:
             looks += 1
             if looks % 10 == 1:
                 self._measure_memory()
+                for _, path in (entry for name in self._processes for entry in self._logs(name)):
+                    process_log.limit(path)
                 if progress is not None:
                     progress(self._progress())
             self.stop.wait(POLL)
@@ -168,8 +172,8 @@ class Supervisor:
         """A federate wrote down a failure; wait a little for the first cause if this one only followed."""
         for index in np.flatnonzero(self.status.rows["errno"]):
             row = self.status.rows[index]
-            cause = f"cannot write: {os.strerror(int(row['errno']))}."
-            return Fault(self.status.names[index], int(row["time"]), cause, _DISK_REMEDY)
+            error = OSError(int(row["errno"]), os.strerror(int(row["errno"])))
+            return Fault(self.status.names[index], int(row["time"]), *of_machine(error))
         failures = read_failures(self.scratch)
         until = time.monotonic() + GRACE
         while failures and failures[0].secondary and time.monotonic() < until:
@@ -184,8 +188,8 @@ class Supervisor:
         detail = "" if failure.expected else failure.traceback
         cause = failure.message if failure.expected else f"raised {failure.kind}: {failure.message}"
         cause = cause.rstrip(".") + "."
-        if "No space left" in failure.message or "Disk quota" in failure.message:
-            return Fault(failure.federate, failure.time, cause, _DISK_REMEDY, detail)
+        if failure.errno is not None:
+            return Fault(failure.federate, failure.time, cause, remedy_of(failure.errno), detail)
         remedy = "" if failure.expected else "This is a fault of the model; its traceback is in run.log."
         return Fault(failure.federate, failure.time, cause, remedy, detail)
 
@@ -296,27 +300,22 @@ class Supervisor:
         return next(spec.process for spec in self.federation.federates if spec.name == name)
 
     def _log_end(self, process: str) -> str:
-        texts = [self._log(process), *(text for _, text in self._engine_logs(process))]
+        texts = [process_log.end_of(path) for _, path in self._logs(process)]
         return "\n".join(line for text in texts for line in text.splitlines()[-30:])
 
-    def _engine_logs(self, process: str) -> list[tuple[str, str]]:
-        """What the engines of a process said, each with a title."""
+    def _logs(self, process: str) -> list[tuple[str, Path]]:
+        """What a process and its engines say, each file with a title."""
         members = {f"{spec.name}.scratch": spec.name for spec in self.federation.processes[process]}
-        paths = [path for path in sorted(self.scratch.glob(ENGINE_LOGS)) if path.parent.name in members]
-        return [(f"{path.name} of {members[path.parent.name]}", path.read_text(errors="replace")) for path in paths]
+        engines = [path for path in sorted(self.scratch.glob(ENGINE_LOGS)) if path.parent.name in members]
+        own = (f"process {process}", self.scratch / f"{process}.log")
+        return [own, *((f"{path.name} of {members[path.parent.name]}", path) for path in engines)]
 
     def _last_words(self, process: str) -> str:
-        """The last lines that a process that ended, or its engine, has written; "" if it said nothing."""
-        texts = [*(text for _, text in self._engine_logs(process)), self._log(process)]
-        said = next(
-            (lines for text in texts if (lines := [line.strip() for line in text.splitlines() if line.strip()])), []
-        )
+        """The last lines that the engines of a process that ended, or it itself, have written; "" for silence."""
+        own, *engines = (process_log.end_of(path) for _, path in self._logs(process))
+        lines = ([line.strip() for line in text.splitlines() if line.strip()] for text in (*engines, own))
+        said = next((found for found in lines if found), [])
         return " | ".join(said[-LAST_WORDS:])[-MOST_SAID:]
-
-    def _log(self, process: str) -> str:
-        with contextlib.suppress(FileNotFoundError):  # what is lost on its way may have said nothing
-            return (self.scratch / f"{process}.log").read_text(errors="replace")
-        return ""
 
     def _slowest_time(self) -> Time:
         rows = getattr(self, "status", None)
@@ -357,11 +356,10 @@ class Supervisor:
 
     def _close(self) -> None:
         """Keep the processes' output, their engines' logs and the files that they wrote beside the results."""
-        with contextlib.suppress(OSError), (self.folder / "run.log").open("w") as log:
-            for name in self._processes:
-                for title, text in [(f"process {name}", self._log(name)), *self._engine_logs(name)]:
-                    if text.strip():
-                        log.write(f"== {title}\n{text}\n")
+        with contextlib.suppress(OSError), (self.folder / "run.log").open("w", encoding="utf-8") as log:
+            for title, path in (entry for name in self._processes for entry in self._logs(name)):
+                with contextlib.suppress(FileNotFoundError):  # what is lost on its way may have said nothing
+                    process_log.append(path, title, log)
             if self.outcome.fault is not None:
                 log.write(f"== fault\n{self.outcome.fault}\n{self.outcome.fault.detail}\n")
         with contextlib.suppress(OSError):
@@ -377,7 +375,7 @@ class Supervisor:
                 recorder.finish()
             except OSError as error:
                 if self.outcome.fault is None:
-                    self.outcome.fault = Fault("", self._slowest_time(), _disk(error), _DISK_REMEDY)
+                    self.outcome.fault = Fault("", self._slowest_time(), *of_machine(error))
         if not hasattr(self, "status"):
             return
         now = time.monotonic()
@@ -390,11 +388,6 @@ class Supervisor:
 
 
 _LOST_REMEDY = "Look at the log of that worker; if its machine is gone, start another worker, and run again."
-_DISK_REMEDY = "Free space, or choose another folder with --out."
-
-
-def _disk(error: OSError) -> str:
-    return f"cannot write results: {error.strerror or error}."
 
 
 def _ending(code: int) -> tuple[str, str]:
@@ -419,5 +412,5 @@ def run_federation(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MachineError(f"cannot make the folder {folder}: {error.strerror}. {_DISK_REMEDY}") from None
+        raise MachineError(f"cannot make the folder {folder}: {error.strerror}. {remedy_of(error.errno)}") from None
     return Supervisor(federation, folder, launcher or ColdLauncher(), stop).run(progress)
