@@ -7,8 +7,8 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -216,12 +216,24 @@ def _run_all(
                 future.result()
         except BaseException:
             stop.set()
+            _until_done(futures)
+            with suppress(OSError):  # there is a reason already why it cannot be trusted
+                list_files(folder)
             raise
+    finished = Run(folder)
     try:
         list_files(folder)
     except OSError as error:
-        raise _cannot_write(folder, f"{error.strerror}: {error.filename}") from None
-    return Run(folder)
+        if all(one.verdict.trustworthy for one in finished._all):
+            raise _cannot_write(folder, f"{error.strerror}: {error.filename or folder}") from None
+    return finished
+
+
+def _until_done(futures: Sequence[Future[None]]) -> None:
+    """Wait for what is closing, through every further Ctrl-C: it leaves a verdict, and no process."""
+    while not all(future.done() for future in futures):
+        with suppress(KeyboardInterrupt):
+            wait(futures)
 
 
 def _run_one(

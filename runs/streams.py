@@ -6,7 +6,6 @@ import errno
 import io
 import os
 import sys
-from typing import TextIO
 
 
 class SteadyStream(io.TextIOWrapper):
@@ -15,10 +14,10 @@ class SteadyStream(io.TextIOWrapper):
     lost: OSError | None = None  #: why nothing arrives any more
 
     @classmethod
-    def around(cls, stream: TextIO) -> SteadyStream:
+    def around(cls, stream: io.TextIOWrapper) -> SteadyStream:
         """Takes the place of `stream`."""
-        encoding, lines = stream.encoding, stream.isatty()
-        return cls(stream.detach(), encoding=encoding, errors="backslashreplace", line_buffering=lines)  # type: ignore[attr-defined]
+        encoding, lines = stream.encoding, stream.line_buffering
+        return cls(stream.detach(), encoding=encoding, errors="backslashreplace", line_buffering=lines)
 
     def write(self, text: str) -> int:
         """Write `text`, if anybody takes it."""

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import psutil
 
+from cosim.engine import strays
 from cosim.engine.files import LOOPBACK
 from cosim.federation import Federation
 
@@ -144,16 +145,18 @@ class LocalLaunch:
         """Start all. Raises OSError."""
         temporary = self._scratch / "temporary"
         temporary.mkdir()
-        environment = {**ONE_THREAD, "TMPDIR": str(temporary)}
+        environment = {**ONE_THREAD, "TMPDIR": str(temporary), strays.MARK: str(self._scratch)}
         for name in self._names:
             self.local[name], wait = self._begin(HostCall(self._scratch, name, self._interface, environment))
             self._waits.append(wait)
 
     def end(self) -> None:
-        """Kill every process with its group, and wait until it is gone."""
+        """Kill every process with its group and what left it, and wait until it is gone."""
+        begun = strays.descendants(process.pid for process in self.local.values())
         for process, wait in zip(self.local.values(), self._waits, strict=True):
             process.kill()
             wait(LEAVE)
+        strays.kill(begun, str(self._scratch))
 
 
 def begin_cold(call: HostCall) -> tuple[LocalProcess, Callable[[float], None]]:

@@ -43,7 +43,10 @@ class Outputs:
             missing, extra = sorted(set(self.arrays) - set(values)), sorted(set(values) - set(self.arrays))
             raise ContractError(f"solve must give every output and no other; missing: {missing}, not declared: {extra}")
         for port, array, shape in self._places:
-            value = np.asarray(values[port.name])
+            given = values[port.name]
+            if isinstance(given, np.ma.MaskedArray) and given.mask.any():
+                raise ContractError(f"output '{port.name}' [{port.unit}] holds masked values: missing data is no value")
+            value = np.asarray(given)
             if value.shape != shape:
                 raise ContractError(f"output '{port.name}' must have the shape {shape}, got {value.shape}")
             kind = value.dtype.kind
