@@ -109,6 +109,15 @@ class Bundle(NamedTuple):
         return f"{self.source} for {self.process}"
 
 
+class StandIn(Settings):
+    """That a federate takes the place of another one of the day."""
+
+    federate: str
+    """The one of the day."""
+    opening: Duration
+    """When the event window opens; before it, both are the same feeder in two models."""
+
+
 class FederateSpec(Settings):
     """One federate as the engine starts it."""
 
@@ -123,6 +132,8 @@ class FederateSpec(Settings):
     """The process that it runs in; federates of one process take turns."""
     step: Duration | None = None
     """Its own base step where that is a multiple of the federation's."""
+    stands_for: StandIn | None = None
+    """Whose place it takes, if it is the feeder of an event window."""
 
 
 class IterationGroup(Settings):

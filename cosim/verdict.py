@@ -21,6 +21,7 @@ from cosim.federation import Federation
 from cosim.port_statements import check_values, expectations
 from cosim.results import COUPLING, DISTURBING, RESULTS
 from cosim.settings import Settings
+from cosim.stand_ins import stand_ins
 from cosim.stock_balance import check_stocks, unbalanced_energies
 from cosim.stored_arrays import arrays, groups
 from cosim.units import format_duration
@@ -58,6 +59,7 @@ def judge(federation: Federation, folder: Path, outcome: Outcome) -> Verdict:
         expected += [
             *_untaken(federation),
             *(() if outcome.fault is not None else _never_acted(federation, store)),
+            *stand_ins(federation, store),
             *_unlooked(federation),
             *(c for spec in federation.federates for c in expectations(store, spec.name)),
             *(c for spec in federation.federates for c in unbalanced_energies(store, spec.name)),

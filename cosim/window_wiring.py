@@ -14,7 +14,7 @@ from typing import Any
 from cosim.contract import Time
 from cosim.errors import ConfigError, Fault
 from cosim.event_window import SHORTEST_STEP, EventWindow
-from cosim.federation import Federation, LinkSpec, PortReference
+from cosim.federation import Federation, LinkSpec, PortReference, StandIn
 from cosim.model import Model
 from cosim.perturbations import Perturbation
 from cosim.registry import unknown
@@ -55,6 +55,16 @@ def followed(scenario: Scenario) -> dict[str, int]:
             if entry.name in (feeder.name, scenario.feeders[number].name):
                 found.setdefault(feeder.name, position)
     return found
+
+
+def stand_in(scenario: Scenario, name: str) -> StandIn | None:
+    """Whose place the federate `name` takes in the window, if it is the feeder of one."""
+    window = scenario.event_window
+    feeder = next((feeder for feeder in followed(scenario) if window_name(feeder) == name), None)
+    if window is None or feeder is None:
+        return None
+    opening = window.opening(scenario.horizon.start)
+    return StandIn.model_validate({"federate": feeder, "opening": f"{opening} ns"})
 
 
 def window_sections(scenario: Scenario) -> Iterator[tuple[str, Location, Model]]:

@@ -46,6 +46,7 @@ from cosim.window_wiring import (
     check_window,
     followed,
     shared_device_links,
+    stand_in,
     window_host,
     window_knowledge,
     window_links,
@@ -115,6 +116,7 @@ def wire(scenario: Scenario, built: dict[str, Part] | None = None) -> Federation
             group=next((number for number, group in enumerate(groups) if part.name in group.members), None),
             process=_process(scenario, part, parts),
             step=_step(scenario, part.name),
+            stands_for=stand_in(scenario, part.name),
         )
         for part in parts.values()
     ]
