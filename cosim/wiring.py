@@ -628,10 +628,12 @@ def _check_exclude(
             faults.append(Fault(place, problem, "Name outputs without a limit or a physical range only."))
         elif not found and not of_twin:
             faults.append(Fault(place, f"{unknown('output', pattern, outputs)}."))
-        for energy, flow in _stocks_without_flow(scenario, parts):
-            if fnmatch(flow, pattern):
-                problem = f"leaves out {flow}, without which {energy} cannot be held against what flowed."
-                faults.append(Fault(place, problem, f"Leave out {energy} too, or neither."))
+        apart = [(energy, flow) for energy, flow in _stocks_without_flow(scenario, parts) if fnmatch(flow, pattern)]
+        if apart:
+            energy, flow = apart[0]
+            further = f" (and {len(apart) - 1} more like it)" if len(apart) > 1 else ""
+            problem = f"leaves out {flow}, without which {energy} cannot be held against what flowed{further}."
+            faults.append(Fault(place, problem, f"Leave out {energy} too, or neither."))
 
 
 def _stocks_without_flow(scenario: Scenario, parts: Mapping[str, Part]) -> Iterable[tuple[str, str]]:
