@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -49,22 +49,33 @@ def _request(message: Message) -> Request:
 
 @dataclass(frozen=True)
 class Meter:
-    """The powers [MW] of the steps since the last reading."""
+    """The energy since the last reading, of a power that holds from each step to the next, as results take it."""
 
     source: str  #: the feeder
     destination: str  #: the agent that gets the readings; "": nobody
     interval: Time  #: [ns] a reading is sent at each multiple of it
-    powers: tuple[float, ...] = ()
+    energy: float = 0.0  #: [MW ns] since `since`
+    since: Time = 0  #: [ns] when the last reading was due
+    last: tuple[Time, float] | None = None  #: [ns], [MW] the step before
 
     def reading(self, time: Time, power: float) -> tuple[Meter, list[Message]]:
-        """The meter after the step to `time` at `power` [MW], and its reading where one is due: their mean."""
+        """The meter after the step to `time`, from which on it sees `power` [MW], and its reading where one is due.
+
+        A reading is the mean from the one before, or from the first step, to `time`; `power` counts in the next one.
+        """
         if not self.destination:
             return self, []
-        powers = (*self.powers, power) if time > 0 else self.powers
-        if time % self.interval or not powers:
-            return self._with(powers), []
-        payload: Mapping[str, float] = {"power_MW": float(np.mean(powers)), "time_s": time / 1e9}
-        return self._with(()), [Message(self.source, self.destination, time, payload)]
-
-    def _with(self, powers: tuple[float, ...]) -> Meter:
-        return Meter(self.source, self.destination, self.interval, powers)
+        if self.last is None:
+            return replace(self, since=time, last=(time, power)), []
+        before, held = self.last
+        energy = self.energy + held * (time - before)
+        if time % self.interval:
+            return replace(self, energy=energy, last=(time, power)), []
+        length = time - self.since
+        payload: Mapping[str, float] = {
+            "power_MW": energy / length,
+            "time_s": time / 1e9,
+            "interval_s": length / 1e9,
+        }
+        meter = replace(self, energy=0.0, since=time, last=(time, power))
+        return meter, [Message(self.source, self.destination, time, payload)]

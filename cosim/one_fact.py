@@ -21,7 +21,8 @@ from cosim.wiring_parts import Part
 #: what transmission and its operator know of the grid
 OF_GRID = ("case", "load_multiplier", "minimum_generation", "ramp", "storage")
 OF_OPERATOR = ("ramp", "storage")  #: of it what may be stated with the operator alone
-OF_WEATHER = {"weather_table": "table", "temperature_offset": "temperature_offset"}  #: demand's name -> weather's
+#: What a demand model knows of the weather: demand's name -> weather's.
+OF_WEATHER = {"weather_table": "table", "weather_stamps": "stamps", "temperature_offset": "temperature_offset"}
 WRONG_ABOUT = "wrong_about"  #: the setting that names what may differ
 LONGEST = 60  #: characters of a value that is quoted
 

@@ -17,7 +17,7 @@ from cosim.settings import NameOrFile, Settings, without_effect
 from cosim.units import PositiveDuration, Power, format_duration, written
 from feeders import time_tables, weather_tables
 from feeders.load_model import CALIBRATED, KIND, LoadModel
-from feeders.time_tables import Column, Floats, Instants, TimeTable, TimeTableError
+from feeders.time_tables import Column, Floats, Instants, Side, TimeTable, TimeTableError
 
 TABLES = Path(time_tables.__file__).parent / "tables" / "demand"
 
@@ -31,8 +31,8 @@ COLUMNS = (Column("demand", "MW", 0.0, 2e6),)
 class Demand(Federate):
     """The load scale at each base step, and a forecast of it by lead time.
 
-    load_scale = scale * demand / reference, linear between the table's rows. The forecast for a lead
-    past the table's end takes the last row.
+    load_scale = scale * demand / reference, linear between the table's rows unless they are means. The forecast
+    for a lead past the table's end takes the last row.
 
     With a `model` the demand follows the scenario's temperature, its thermal lag and the calendar instead of a table
     (see `solvers/temperature_response.py`); the forecast knows the weather that will be.
@@ -54,6 +54,10 @@ class Demand(Federate):
         table: NameOrFile | None = "victoria_2014_01"
         """A shipped demand (victoria_2014_01) or a table (.csv, see feeders/tables/demand/README.md);
         none: the load is constant."""
+        stamps: Side | None = None
+        """What a row of the table is: `instant`, its value at its time, linear in between; `start` or `end`, the mean
+        of the interval that starts or ends at its time, held in it. None: as the table's line `# stamps: ...` says,
+        else instants."""
         model: parameter_file(CALIBRATED, KIND) | None = None  # type: ignore[valid-type]
         """A calibrated load (victoria_2012_2013) or a file that `cosim calibrate` made, in place of the table: the
         demand then follows the scenario's weather."""
@@ -61,6 +65,8 @@ class Demand(Federate):
         """Of a model with several loads, which; none: the first."""
         weather_table: NameOrFile | None = None
         """The weather that the model follows; none: the scenario's."""
+        weather_stamps: Side | None = None
+        """What a row of that weather is, as `stamps`; if not given, as the scenario's weather says."""
         temperature_offset: float = 0.0
         """Added to its temperature [K]; if not given, the scenario weather's."""
         reference: Power | None = None
@@ -148,7 +154,7 @@ class Demand(Federate):
                 f"Use one of: {known}; or the path of a .csv file.",
             )
         try:
-            table = time_tables.read_time_table(path, COLUMNS, ["demand"])
+            table = time_tables.read_time_table(path, COLUMNS, ["demand"], self.config.stamps)
             table.require_span(self.context.start, self.context.duration, self.context.step)
         except TimeTableError as error:
             raise ConfigError("table", str(error)) from error
@@ -189,7 +195,7 @@ class Demand(Federate):
             problem = "a model follows the weather, and the scenario has none of kind weather."
             raise ConfigError("model", problem, "Add a weather section, or give weather_table.")
         try:
-            weather = weather_tables.read(self.config.weather_table)
+            weather = weather_tables.read(self.config.weather_table, self.config.weather_stamps)
         except TimeTableError as error:
             raise ConfigError("weather_table", str(error)) from error
         start = np.datetime64(self.context.start, "s")
@@ -199,10 +205,7 @@ class Demand(Federate):
             first = max(first, weather.time[0].astype("datetime64[s]"))
         first = first.astype("datetime64[h]").astype("datetime64[s]")
         times = np.arange(first, end, np.timedelta64(STEP, "s"))
-        if isinstance(weather, TimeTable):
-            return times, weather.at("temperature", times)
-        hours = weather_tables.hours_of_year(times)
-        return times, weather.columns["temperature"][hours]
+        return times, weather_tables.temperature(weather, times)
 
     def _scale(self, times: NDArray[np.int64]) -> Floats:
         """The true load scale (n) at `times` [ns] (n)."""

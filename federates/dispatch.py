@@ -195,6 +195,7 @@ class Dispatch(Federate):
         self._own_share: Floats = np.ones(len(case.buses))  # of the forecast at each bus, the rest is losses
         self._reading: Floats = np.full(len(config.feeders), np.nan)  # [MW]
         self._read_at: Floats = np.full(len(config.feeders), -np.inf)  # [s]
+        self._read_over: Floats = np.zeros(len(config.feeders))  # [s] the length of which it is the mean
         self._scales: deque[tuple[float, float]] = deque(maxlen=512)  # [s], [1]: the scale at past dispatches
         self._held_until: Floats = np.full(len(config.feeders), -np.inf)  # [s] demand response asked for
         self._solver: RollingDispatch | None = None
@@ -356,6 +357,7 @@ class Dispatch(Federate):
         if message.payload["time_s"] > self._read_at[feeder]:
             self._read_at[feeder] = message.payload["time_s"]
             self._reading[feeder] = message.payload["power_MW"]
+            self._read_over[feeder] = message.payload.get("interval_s", 0.0)
 
     def _telemetry(self, message: Message) -> _Telemetry:
         """What a message from the grid tells. Raises ContractError for any other message."""
@@ -415,7 +417,7 @@ class Dispatch(Federate):
         scale = self._mean @ np.r_[now, np.where(ahead > 0.0, ahead, now)]
         load = scale[:, None] * self._load
         past, scales = np.array(self._scales).T
-        then = np.interp(self._read_at, past, scales)
+        then = np.interp(self._read_at - self._read_over / 2, past, scales)  # a mean is that of its interval's middle
         shape = np.where(then > 0.0, scale[:, None] / np.where(then > 0.0, then, 1.0), 1.0)
         silent = np.isnan(self._reading)
         at_bus = self._feeder_at_bus

@@ -19,7 +19,7 @@ from cosim.settings import NameOrFile, without_effect
 from cosim.site import ADD_SITE, NAMES, PlaceSettings, completed
 from cosim.units import Temperature, convert, quantity
 from feeders import time_tables, weather_tables
-from feeders.time_tables import Floats, TimeTableError
+from feeders.time_tables import Floats, Side, TimeTableError
 
 
 def _temperature_difference(text: object) -> object:
@@ -33,8 +33,8 @@ def _temperature_difference(text: object) -> object:
 class Weather(Federate):
     """Temperature, humidity, wind and irradiance at each base step.
 
-    Values between the rows of a table are linear. Humidity that the source lacks follows from the
-    dew point, wind from the stated speed, irradiance from a clear sky over the stated place.
+    Values between the rows of a table are linear, unless its rows are means. Humidity that the source lacks follows
+    from the dew point, wind from the stated speed, irradiance from a clear sky over the stated place.
     """
 
     preload: ClassVar[tuple[str, ...]] = ("pandas", "pvlib.atmosphere", "pvlib.iotools", "pvlib.location")
@@ -45,6 +45,10 @@ class Weather(Federate):
         table: NameOrFile = "melbourne_2014_01"
         """A shipped weather (melbourne_2014_01, greensboro_tmy3, miami_tmy2, sand_point_tmy3) or a file:
         a table (.csv), TMY3 (.csv), TMY2 (.tm2, .tmy2) or EPW (.epw). A typical year serves for any year."""
+        stamps: Side | None = None
+        """What a row of a table is: `instant`, the values at its time, linear in between; `start` or `end`, the means
+        of the interval that starts or ends at its time, held in it. None: as the table's line `# stamps: ...` says,
+        else instants. A typical year's irradiance is means of the hour that ends, all else instants, by definition."""
         temperature_offset: Annotated[float, BeforeValidator(_temperature_difference)] = 0.0
         """Added to the temperature [K]: a warming. Relative humidity stays as the source states it."""
         irradiance_scale: float = Field(default=1.0, ge=0)
@@ -63,7 +67,7 @@ class Weather(Federate):
     def __init__(self, config: Weather.Config, context: Context) -> None:
         super().__init__(config, context)
         try:
-            self._weather = weather_tables.read(config.table)
+            self._weather = weather_tables.read(config.table, config.stamps)
             if isinstance(self._weather, time_tables.TimeTable):
                 self._weather.require_span(context.start, context.duration, context.step)
         except TimeTableError as error:

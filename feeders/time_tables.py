@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,10 @@ Floats = NDArray[np.float64]
 Instants = NDArray[np.datetime64]
 
 _MINUTE = "%Y-%m-%d %H:%M"
+
+#: What a row of a table is: the value at its time, or the mean of the interval that begins or ends at it.
+Side = Literal["instant", "start", "end"]
+SIDES: tuple[Side, ...] = get_args(Side)
 
 
 class TimeTableError(ValueError):
@@ -51,28 +56,57 @@ class Column:
 
 @dataclass(frozen=True)
 class TimeTable:
-    """Quantities at the same instants: `time` (n) local standard time, each of `columns` (n)."""
+    """Quantities at the same times: `time` (n) local standard time, evenly spaced, each of `columns` (n)."""
 
     name: str
     time: Instants
     columns: Mapping[str, Floats]
     facts: Mapping[str, float] = field(default_factory=dict)  #: of the comment lines, such as "latitude"
+    stamps: Side = "instant"  #: what each row is
 
     def at(self, column: str, instants: Instants) -> Floats:
-        """`column` at `instants` (m), linear between rows; outside the rows, that of the nearest."""
-        axis = self.time.astype("datetime64[ns]").astype(np.int64)
-        return np.interp(instants.astype("datetime64[ns]").astype(np.int64), axis, self.columns[column])
+        """`column` at `instants` (m); outside the rows, that of the nearest.
+
+        Linear between rows that are instants. A row that is a mean holds throughout its interval, so that its energy
+        is kept at any step that divides it.
+        """
+        axis, wanted = _nanoseconds(self._begins()), _nanoseconds(instants)
+        if self.stamps == "instant":
+            return np.interp(wanted, axis, self.columns[column])
+        row = np.clip(np.searchsorted(axis, wanted, side="right") - 1, 0, len(axis) - 1)
+        return self.columns[column][row]
+
+    def _begins(self) -> Instants:
+        """When each row's interval begins; its own time, where rows are instants."""
+        return self.time - self._interval() if self.stamps == "end" else self.time
+
+    def _interval(self) -> np.timedelta64:
+        return np.timedelta64(self.time[1] - self.time[0])
 
     def require_span(self, start: datetime, duration: int, step: int) -> None:
-        """Raise TimeTableError unless the rows reach from `start` to the last step before `duration` [ns]."""
-        first, last = self.time[0].item(), self.time[-1].item()
+        """Raise TimeTableError unless the rows reach from `start` to the last step before `duration` [ns].
+
+        Where they are means, also if `step` is longer than their interval: it would leave rows out.
+        """
+        means = self.stamps != "instant"
+        begins = self._begins()
+        first, last = begins[0].item(), (begins[-1] + self._interval()).item() if means else begins[-1].item()
         end = start + timedelta(microseconds=(duration - 1) // step * step / 1e3)
-        if start < first or end > last:
+        if start < first or end > last or (means and end == last):
             raise TimeTableError(
                 f"'{self.name}' covers {first:{_MINUTE}} to {last:{_MINUTE}} (local standard time); "
                 f"the scenario needs {start:{_MINUTE}} to {end:{_MINUTE}}. "
                 "Move the scenario's start, shorten it, or give a longer table."
             )
+        if means and np.timedelta64(step, "ns") > self._interval():
+            raise TimeTableError(
+                f"'{self.name}' has means of {self._interval().astype('timedelta64[s]').astype(int)} s, "
+                f"and steps of {step / 1e9:g} s would leave some out. Take a shorter step, or longer means."
+            )
+
+
+def _nanoseconds(instants: Instants) -> NDArray[np.int64]:
+    return instants.astype("datetime64[ns]").astype(np.int64)
 
 
 def grid(start: datetime, duration: int, step: int) -> Instants:
@@ -81,8 +115,12 @@ def grid(start: datetime, duration: int, step: int) -> Instants:
     return np.datetime64(start, "ns") + np.arange(count, dtype=np.int64) * np.timedelta64(step, "ns")
 
 
-def read_time_table(path: Path, columns: Sequence[Column], required: Sequence[str]) -> TimeTable:
+def read_time_table(
+    path: Path, columns: Sequence[Column], required: Sequence[str], stamps: Side | None = None
+) -> TimeTable:
     """Read the CSV table in `path`, which may have `columns` and must have those named in `required`.
+
+    `stamps` says what a row is; None: what the table's comment line `# stamps: ...` says, without one instants.
 
     Raises TimeTableError if the file is missing, has an unknown column or another unit, a row that is
     not a number or out of the column's range, a time with a zone, or uneven rows.
@@ -105,7 +143,8 @@ def read_time_table(path: Path, columns: Sequence[Column], required: Sequence[st
         )
     cells = dict(zip(header, zip(*body, strict=True), strict=True))
     values = {column.name: _numbers(path.name, column, cells[column.header]) for column in chosen}
-    return TimeTable(path.stem, _instants(path.name, cells["time"]), values, _facts(comments))
+    side = stamps or _side(path.name, comments)
+    return TimeTable(path.stem, _instants(path.name, cells["time"]), values, _facts(comments), side)
 
 
 def _match_header(name: str, header: Sequence[str], columns: Sequence[Column], required: Sequence[str]) -> list[Column]:
@@ -161,6 +200,18 @@ def _instants(name: str, cells: Sequence[str]) -> Instants:
             f"follows {instants[odd]}. Fill the gap, or sort the rows."
         )
     return instants
+
+
+def _side(name: str, comments: Sequence[str]) -> Side:
+    """What a row is, by the comment line "stamps: ..."; instants without one."""
+    for line in comments:
+        key, colon, text = line.partition(":")
+        if colon and key.strip() == "stamps":
+            found = [side for side in SIDES if side == text.strip()]
+            if not found:
+                raise TimeTableError(f"'{name}': `# stamps:` must be {', '.join(SIDES)}, got '{text.strip()}'.")
+            return found[0]
+    return "instant"
 
 
 def _facts(comments: Sequence[str]) -> dict[str, float]:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from feeders.time_tables import Column, Floats, Instants, TimeTable, TimeTableError, read_time_table
+from feeders.time_tables import Column, Floats, Instants, Side, TimeTable, TimeTableError, read_time_table
 
 TABLES = Path(__file__).parent / "tables" / "weather"
 
@@ -42,6 +42,7 @@ COLUMNS = (
 TMY2 = (".tm2", ".tmy2")  #: how the names of such files end
 
 _HOURS_A_YEAR = 8760
+_HOUR = np.timedelta64(1, "h")
 _PARTS_AN_HOUR = 20  #: into which an hour is cut to average the clear sky over it
 
 
@@ -59,8 +60,17 @@ class Site:
 class TypicalYear:
     """8,760 hours that stand for any year, from 1 January 00:00 to 31 December 24:00 standard time.
 
-    Each of `columns` (8760). As TMY2, TMY3 and EPW define it, row k holds the mean irradiance of the
-    hour from k to k + 1, and the other quantities at its end.
+    Each of `columns` (8760). Row k holds the mean irradiance of the hour from k to k + 1, and the other quantities at
+    its end: what the files' own documents say of a row labelled k + 1.
+
+    - TMY2: radiation is what came "during the 60 minutes preceding the hour indicated", other elements were observed
+      "at the hour indicated" (W. Marion and K. Urban, User's Manual for TMY2s, NREL/SP-463-7668, 1995, section 3);
+    - TMY3: irradiance is of the 60-minute period that ends at the timestamp, temperature, humidity and wind are "at the
+      time indicated" (S. Wilcox and W. Marion, Users Manual for TMY3 Data Sets, NREL/TP-581-43156, 2008, section 1);
+    - EPW: radiation is of the minutes "preceding the time indicated", temperature, humidity and wind "at the time
+      indicated" (EnergyPlus Auxiliary Programs, Weather Converter, EPW data dictionary).
+
+    Times are local standard time in all three.
     """
 
     name: str
@@ -73,12 +83,19 @@ def shipped() -> list[str]:
     return sorted([*(path.stem for path in TABLES.glob("*.csv")), *PVLIB_FILES])
 
 
-def read(name: str) -> TimeTable | TypicalYear:
-    """Read the shipped weather called `name`, or the file of that path.
+def read(name: str, stamps: Side | None = None) -> TimeTable | TypicalYear:
+    """Read the shipped weather called `name`, or the file of that path; of a table, `stamps` says what a row is.
 
     Raises TimeTableError if there is none of that name, or the file is not what its suffix says or
-    lacks values.
+    lacks values, and if `stamps` are given of a typical year, whose rows are defined.
     """
+    weather = _read(name, stamps)
+    if stamps is not None and isinstance(weather, TypicalYear):
+        raise TimeTableError(f"'{name}' is a typical year: what its rows are is defined. Leave out `stamps`.")
+    return weather
+
+
+def _read(name: str, stamps: Side | None) -> TimeTable | TypicalYear:
     if name in PVLIB_FILES:
         return _read_typical_year(_pvlib_folder() / PVLIB_FILES[name], name)
     table = TABLES / f"{name}.csv"
@@ -92,7 +109,7 @@ def read(name: str) -> TimeTable | TypicalYear:
     if suffix in (*TMY2, ".epw") or (suffix == ".csv" and _is_tmy3(path)):
         return _read_typical_year(path, path.name)
     if suffix == ".csv":
-        weather = read_time_table(path, COLUMNS, ["temperature"])
+        weather = read_time_table(path, COLUMNS, ["temperature"], stamps)
         some = [column for column in IRRADIANCES if column in weather.columns]
         if some and len(some) < len(IRRADIANCES):
             raise TimeTableError(f"'{path.name}' has {', '.join(some)} but needs ghi, dni and dhi, or none.")
@@ -223,29 +240,42 @@ def site_of(weather: TimeTable | TypicalYear, **stated: float | None) -> Site | 
     return Site(**{name: facts[name] for name in names})
 
 
+def temperature(weather: TimeTable | TypicalYear, instants: Instants) -> Floats:
+    """The air temperature [degC] at ascending `instants` (m), as `resample` gives it; needs no place."""
+    table = weather if isinstance(weather, TimeTable) else _calendar(weather, instants)[0]
+    return table.at("temperature", instants)
+
+
+def _calendar(weather: TypicalYear, instants: Instants) -> tuple[TimeTable, NDArray[np.int64]]:
+    """The hours of a typical year around ascending `instants` (m), at their ends, and in which hour each instant is.
+
+    One hour more on the left: the value at the start of an hour is that at the end of the one before.
+    """
+    first = instants[0].astype("datetime64[h]") - _HOUR
+    interval = (instants.astype("datetime64[h]") - first).astype(int)
+    hours = first + np.arange(interval[-1] + 1) * _HOUR
+    row = hours_of_year(hours)
+    return TimeTable(weather.name, hours + _HOUR, {name: one[row] for name, one in weather.columns.items()}), interval
+
+
 def resample(weather: TimeTable | TypicalYear, site: Site | None, instants: Instants) -> dict[str, Floats]:
     """The weather at ascending `instants` (m): each of `COLUMNS` that it knows, and irradiance, each (m).
 
-    `site` is what `site_of` gave. A table is linear between rows; where it has no irradiance, that of
-    the clear sky is given. A typical year is linear in temperature, humidity and wind; its irradiance
-    keeps its hourly means (see `with_clear_sky_shape`).
+    `site` is what `site_of` gave. A table is linear between rows that are instants, and holds means; where it has no
+    irradiance, that of the clear sky is given. A typical year is linear in temperature, humidity and wind; its
+    irradiance keeps its hourly means (see `with_clear_sky_shape`).
     """
     if isinstance(weather, TimeTable):
         values = {name: weather.at(name, instants) for name in weather.columns}
         return values if site is None else values | clear_sky(site, instants)
     if site is None:
         raise TimeTableError(f"'{weather.name}' is a typical year and needs its place.")
-    hour = np.timedelta64(1, "h")
-    # One hour more on the left: the value at the start of an hour is that at the end of the one before.
-    first = instants[0].astype("datetime64[h]") - hour
-    interval = (instants.astype("datetime64[h]") - first).astype(int)
-    hours = first + np.arange(interval[-1] + 1) * hour
-    row = hours_of_year(hours)
-    year = {name: column[row] for name, column in weather.columns.items()}
-    calendar = TimeTable(weather.name, hours + hour, year)
+    calendar, interval = _calendar(weather, instants)
+    hours: Instants = np.asarray(calendar.time - _HOUR, "datetime64[s]")
+    year = calendar.columns
     values = {name: calendar.at(name, instants) for name in year if name not in IRRADIANCES}
     part = np.timedelta64(3600 // _PARTS_AN_HOUR, "s")
-    middles = hours[:, None].astype("datetime64[s]") + part // 2 + np.arange(_PARTS_AN_HOUR) * part
+    middles: Any = hours[:, None].astype("datetime64[s]") + part // 2 + np.arange(_PARTS_AN_HOUR) * part
     parts, sky = clear_sky(site, middles.ravel()), clear_sky(site, instants)
     for name in IRRADIANCES:
         sky_mean = parts[name].reshape(middles.shape).mean(axis=1)

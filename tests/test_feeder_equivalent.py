@@ -226,9 +226,10 @@ def test_readings_are_means_of_their_interval() -> None:
     settings = {**SMALL, "meter_to": "dispatch", "metering_interval": "5 min"}
     found, sent = _steps(settings, {}, 11)
     power = np.array([values["power"].real.sum() for values in found])
+    # As results take it: each value holds until the next step, that at the interval's end belongs to the next reading.
     assert [message.payload for message in sent] == [
-        {"power_MW": pytest.approx(power[1:6].mean()), "time_s": 300.0},
-        {"power_MW": pytest.approx(power[6:11].mean()), "time_s": 600.0},
+        {"power_MW": pytest.approx(power[0:5].mean()), "time_s": 300.0, "interval_s": 300.0},
+        {"power_MW": pytest.approx(power[5:10].mean()), "time_s": 600.0, "interval_s": 300.0},
     ]
 
 

@@ -278,8 +278,9 @@ def test_meter_readings_are_means_of_their_interval(tmp_path: Path) -> None:
         ("feeder", "dispatch", 5 * MINUTE),
         ("feeder", "dispatch", 10 * MINUTE),
     ]
-    assert sent[0].payload == {"power_MW": pytest.approx(power[1:6].mean()), "time_s": 300.0}
-    assert sent[1].payload == {"power_MW": pytest.approx(power[6:11].mean()), "time_s": 600.0}
+    # Each value holds until the next step, as results take it.
+    assert sent[0].payload == {"power_MW": pytest.approx(power[0:5].mean()), "time_s": 300.0, "interval_s": 300.0}
+    assert sent[1].payload == {"power_MW": pytest.approx(power[5:10].mean()), "time_s": 600.0, "interval_s": 300.0}
     _, silent = alone(_run, SMALL, [{}] * 16, tmp_path)
     assert silent == []
 

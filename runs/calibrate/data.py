@@ -73,7 +73,7 @@ def read_table(data: DataFile, needs: Needs) -> Table:
     local = clock if data.time.local is None else _zone(data, data.time.local)
     if faults:
         raise ScenarioError(faults)
-    utc = _utc(data, frame, clock)
+    utc = _starts(data, _utc(data, frame, clock))
     columns: dict[str, NDArray[Any]] = {}
     notices: list[str] = []
     for name, (need, column) in wanted.items():
@@ -92,7 +92,17 @@ def read_table(data: DataFile, needs: Needs) -> Table:
     faults += suspicions(str(data.file.name), data, table, [need for need, _ in wanted.values()], wanted, local)
     if faults:
         raise ScenarioError(faults)
-    return Table(table.name, table.utc, table.standard, table.wall, table.columns, table.step, tuple(notices))
+    instants = data.time.stamps == "instant"
+    return Table(table.name, table.utc, table.standard, table.wall, table.columns, table.step, tuple(notices), instants)
+
+
+def _starts(data: DataFile, utc: Instants) -> Instants:
+    """The times (n) from which on the rows count: those at the ends of intervals moved to their starts."""
+    if data.time.stamps != "end":
+        return utc
+    steps = np.diff(utc.astype("datetime64[s]")).astype(np.int64)
+    forward = steps[steps > 0]
+    return utc if not len(forward) else utc - np.timedelta64(int(forward.min()), "s")
 
 
 def _frame(data: DataFile) -> Any:

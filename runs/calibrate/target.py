@@ -11,7 +11,7 @@ import importlib
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -70,6 +70,7 @@ class Table:
     columns: Mapping[str, NDArray[Any]]  #: (n) each, in the unit of its `Need`
     step: int = 0  #: [s] between rows; 0: irregular
     notices: Sequence[str] = ()  #: gaps and outliers, in words
+    instants: bool = False  #: whether rows are values at their times, not means from there on
 
     @property
     def days(self) -> Instants:
@@ -79,9 +80,8 @@ class Table:
     def rows(self, chosen: NDArray[Any]) -> Table:
         """The table of the rows `chosen` (flags or positions)."""
         columns = {name: column[chosen] for name, column in self.columns.items()}
-        return Table(
-            self.name, self.utc[chosen], self.standard[chosen], self.wall[chosen], columns, self.step, self.notices
-        )
+        times = {"utc": self.utc[chosen], "standard": self.standard[chosen], "wall": self.wall[chosen]}
+        return replace(self, columns=columns, **times)
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,9 @@ class MeasuredSeries(Settings):
     """Of a complex output: which part."""
     data: str = "data"
     """Which data it stands in."""
-    stamps: Literal["start", "end", "instant"] = "start"
+    stamps: Literal["start", "end", "instant"] | None = None
     """What the time of a row means: the row is the mean over the interval that starts then, or ends then, or the value
-    at that instant."""
+    at that instant; none: what the data's `time.stamps` says of all its columns."""
     noise: float | None = Field(default=None, gt=0)
     """The standard deviation of the measurement's error [the output's unit]; none: it is estimated from what the best
     fit leaves."""
@@ -122,7 +122,8 @@ def observe(
     """The rows of `table` whose time a run of `scenario` covers, and that hold a number; `fitted` (rows of table)."""
     start = np.datetime64(scenario.horizon.start, "ns")
     stamp = (table.standard.astype("datetime64[ns]") - start).astype(np.int64)
-    width = 0 if series.stamps == "instant" else table.step * 10**9
+    instants = table.instants if series.stamps is None else series.stamps == "instant"
+    width = 0 if instants else table.step * 10**9
     begin = stamp - width if series.stamps == "end" else stamp
     end = begin + width
     values = np.asarray(table.columns[name], dtype=float)

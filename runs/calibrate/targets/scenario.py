@@ -151,6 +151,10 @@ class ScenarioParameters(Target):
         place = task.file.document.place
         batch = self._batch(task.file, None)
         faults = check_points(batch, self.config.parameters, place(("target", "parameters")))
+        for name, series in self.config.series.items():
+            if series.stamps is not None and "stamps" in task.file.data_file(series.data).time.model_fields_set:
+                problem = "says what a row is, and the `time` of its data does too."
+                faults.append(Fault(place(("target", "series", name, "stamps")), problem, "Say it once."))
         if not faults:
             for each in self._observed(task, batch).series:
                 if not each.fitted.any():
