@@ -19,6 +19,9 @@ from cosim.units import Duration
 
 MAIN_PROCESS = "main"  #: the process of all federates that need none of their own; it holds the broker
 
+ROWS = 1_000  #: stored together at least
+QUARTER = 6 * 3600 * 10**9  #: [ns] of a day
+
 SLOT = 1_000  #: [ns] of HELICS time from one slot to the next
 
 
@@ -175,9 +178,17 @@ class Federation(Settings):
     exclude: tuple[str, ...] = ()
     unlooked: tuple[str, ...] = ()
     """Outputs, as `federate.port`, of which something is expected that nobody can look at: they are not recorded."""
-    chunk: Duration
+    chunk: Duration | None = None
+    """Simulated time per stored chunk; none: as `rows_per_chunk` says."""
+    crash_safe: bool = False
+    """Whether what is recorded is brought to the disk as it arises."""
     limits: Limits
     left_out: tuple[LeftOut, ...] = ()
+
+    def rows_per_chunk(self, spec: FederateSpec) -> int:
+        """How many rows of a federate are stored together: few files a day, and not for each of them a few numbers."""
+        step = spec.step or self.step
+        return max(1, self.chunk // step if self.chunk is not None else max(ROWS, QUARTER // step))
 
     def context(self, name: str) -> Context:
         """What the federate `name` may know of the run."""

@@ -220,8 +220,11 @@ class Outputs(Settings):
 
     exclude: tuple[str, ...] = ()
     """Outputs not to record, as `federate.port` with `*` and `?`."""
-    chunk: PositiveDuration = written("4 h")
-    """Simulated time per stored chunk: what a crash of the whole machine can lose at most."""
+    chunk: PositiveDuration | None = None
+    """Simulated time per stored chunk; none: 1,000 steps or a quarter of a day, whichever is more."""
+    crash_safe: bool = False
+    """Whether what is recorded is on the disk itself within a second: a crash of the whole machine then loses no more,
+    and `cosim recover` stores it. Otherwise it may lose what the system has not yet written, often half a minute."""
 
 
 class Scenario(Settings):

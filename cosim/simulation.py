@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +19,7 @@ from cosim.errors import MachineError, ResultsError, ScenarioError
 from cosim.federation import Federation
 from cosim.manifest import changed_inputs, write_manifest
 from cosim.results import BASELINE, HALF_STEP, MANIFEST, RESULTS, VERDICT, digest, open_tree, read_json
+from cosim.run_folder import locked
 from cosim.scenario import Scenario, from_mapping
 from cosim.stored_files import damage, has_list, list_files
 from cosim.verdict import Verdict, judge
@@ -270,23 +269,15 @@ def _cannot_write(folder: Path, cause: str) -> MachineError:
 @contextmanager
 def _prepared_folder(scenario: Scenario, out: str | Path | None, overwrite: bool) -> Iterator[Path]:
     """The folder for the results, empty, and nobody else's as long as the context lasts. Raises MachineError."""
-    folder = _free_folder(scenario) if out is None else Path(out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise MachineError(f"cannot write to {folder}: {error.strerror}; choose another with --out") from None
-    try:
+    folder = (_free_folder(scenario) if out is None else Path(out)).absolute()
+    with ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it goes with this process, however that ends
-        except BlockingIOError:
-            raise MachineError(f"{folder} is in use by another run; choose another with --out") from None
-        except OSError:  # a file system without locks
-            pass
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(folder))
+        except OSError as error:
+            raise MachineError(f"cannot write to {folder}: {error.strerror}; choose another with --out") from None
         _clear(folder, overwrite)
         yield folder
-    finally:
-        os.close(lock)
 
 
 def _free_folder(scenario: Scenario) -> Path:

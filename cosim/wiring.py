@@ -131,7 +131,8 @@ def wire(scenario: Scenario, built: dict[str, Part] | None = None) -> Federation
         groups=tuple(groups),
         exclude=scenario.outputs.exclude,
         unlooked=tuple(_unlooked(scenario, parts)),
-        chunk=f"{scenario.outputs.chunk} ns",  # type: ignore[arg-type]
+        chunk=None if scenario.outputs.chunk is None else f"{scenario.outputs.chunk} ns",  # type: ignore[arg-type]
+        crash_safe=scenario.outputs.crash_safe,
         limits=scenario.limits.model_dump(mode="json"),  # type: ignore[arg-type]
         left_out=tuple(_left_out(scenario, parts, links)),
     )

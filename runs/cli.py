@@ -90,6 +90,9 @@ def run(
         str | None, typer.Option(help="Spread its processes over the workers of the Dask scheduler at this address.")
     ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Spread them over so many Dask workers started here.")] = 0,
+    crash_safe: Annotated[
+        bool, typer.Option("--crash-safe", help="Bring what is recorded to the disk each second; see `cosim recover`.")
+    ] = False,
     overwrite: Overwrite = False,
     no_report: NoReport = False,
     as_json: Json = False,
@@ -99,7 +102,9 @@ def run(
     from runs.progress import show_progress
     from runs.set_option import load_with
 
-    loaded = load_with(scenario, [*(settings or ()), *([f"seed={seed}"] if seed is not None else ())])
+    given = [f"seed={seed}"] if seed is not None else []
+    given += ["outputs.crash_safe=true"] if crash_safe else []
+    loaded = load_with(scenario, [*(settings or ()), *given])
     with (
         INTERRUPTION.deferred() as stop,
         _dask(scheduler, workers) as cluster,
@@ -281,6 +286,18 @@ def verify(
         print_verified(found, _console())
     if not found.good:
         raise typer.Exit(1)
+
+
+@app.command()
+def recover(folder: RunFolder, as_json: Json = False) -> None:
+    """Store what a run had recorded that was killed with `cosim` itself, or by a crash of the machine."""
+    from cosim.recovery import recover as recover_run
+
+    told = recover_run(folder)
+    if as_json:
+        _print_json({"recovered": told})
+    else:
+        print("\n".join(told))
 
 
 @app.command()

@@ -15,6 +15,7 @@ import pytest
 import cosim
 from cosim.engine import process_log
 from cosim.engine.printable import printable
+from cosim.scenario import from_mapping
 
 SLOW = '''
 import subprocess
@@ -216,3 +217,42 @@ def test_what_can_be_shown() -> None:
     assert printable("a\tb\nc") == "a\tb\nc"
     assert printable("\x1b]0;title\x07\x9b\u202e") == r"\x1b]0;title\x07\x9b\u202e"
     assert printable("x" * 30, longest=10) == "xxxxxxxxxx... (20 characters more)"
+
+
+def test_what_a_killed_run_had_recorded_is_recovered(tmp_path: Path) -> None:
+    """`cosim` is killed with SIGKILL while it runs; its processes end with it, their journals stay."""
+    path, out = scenario(tmp_path, hours=240, pause=0.01), tmp_path / "out"
+    child = subprocess.Popen(
+        [*command(path, out), "--crash-safe"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    journal = out / ".scratch" / "a.rows"
+    until = time.monotonic() + 60
+    while not (journal.exists() and journal.stat().st_size > 16 * 50) and time.monotonic() < until:
+        time.sleep(0.05)
+    child.kill()
+    child.wait()
+    time.sleep(0.5)  # its processes hear of it
+    rows = journal.stat().st_size // 16
+    assert rows >= 50
+    recovered = [sys.executable, "-m", "runs.cli", "recover", str(out)]
+    done = subprocess.run(recovered, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert f"{rows} steps of a" in done.stdout
+    run = cosim.open(out)
+    assert run.results["a"]["k"].sizes["time"] == rows
+    assert not run.trustworthy
+    assert "killed" in (run.cause or "")
+    assert not (out / ".scratch").exists()
+    again = subprocess.run(recovered, capture_output=True, text=True, check=False, timeout=60)
+    assert again.returncode == 2
+    assert "nothing to recover" in again.stderr
+
+
+@pytest.mark.parametrize(("step", "duration", "files"), [("1 h", "366 d", 9), ("60 s", "2 d", 3), ("1 s", "12 h", 2)])
+def test_few_files_a_day(step: str, duration: str, files: int) -> None:
+    """A year of hours is nine chunks of a variable, a day of seconds four."""
+    text = {"name": "t", "horizon": {"start": "2014-01-01 00:00", "duration": duration, "step": step}}
+    federation = cosim.wire(from_mapping({**text, "demand": {"table": None}}))
+    (spec,) = (spec for spec in federation.federates if spec.name == "demand")
+    rows = federation.duration // (spec.step or federation.step)
+    assert -(-rows // federation.rows_per_chunk(spec)) == files

@@ -78,7 +78,8 @@ class Stepper:
     def connect(self, switchboard: Switchboard) -> None:
         """Take a line to the others and open the journal."""
         self.line = Line(switchboard, self.spec, self._outputs, self.federate.messaging)
-        self.journal = JournalWriter(self.folder, self.spec.name, self._columns())
+        safe = self.federation.crash_safe
+        self.journal = JournalWriter(self.folder, self.spec.name, self._columns(), crash_safe=safe)
 
     def _columns(self) -> list[Column]:
         columns = [Column.of_port(port, self.stocks.get(port.name)) for port in self._recorded]

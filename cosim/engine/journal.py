@@ -7,7 +7,9 @@ supervisor turns the rows into chunks of the Zarr store while the run goes on.
 from __future__ import annotations
 
 import json
+import math
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,8 @@ from numpy.typing import NDArray
 from cosim.contract import Port, Stock, Time
 from cosim.port_statements import attributes_of
 from cosim.stock_balance import STOCK, written
+
+SYNCED_WITHIN = 1.0  #: [s] after which a crash-safe row is on the disk
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,9 @@ def row_type(columns: Sequence[Column]) -> np.dtype[Any]:
 class JournalWriter:
     """Appends rows for one federate."""
 
-    def __init__(self, folder: Path, federate: str, columns: Sequence[Column]) -> None:
+    def __init__(self, folder: Path, federate: str, columns: Sequence[Column], *, crash_safe: bool = False) -> None:
+        """`crash_safe`: rows are on the disk itself a second after they were written."""
+        self._synced = time.monotonic() if crash_safe else math.inf
         described = [{**vars(c), "coordinates": {k: list(v) for k, v in c.coordinates.items()}} for c in columns]
         partial = folder / f"{federate}.columns.partial"
         partial.write_text(json.dumps(described))
@@ -64,15 +70,20 @@ class JournalWriter:
         self._file = os.open(folder / f"{federate}.rows", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         partial.rename(folder / f"{federate}.columns.json")
 
-    def append(self, time: Time, parts: Sequence[NDArray[np.float64]]) -> None:
+    def append(self, at: Time, parts: Sequence[NDArray[np.float64]]) -> None:
         """Write one row, its numbers in parts that follow each other. Raises OSError where the disk is full."""
-        self._time[0] = time
+        self._time[0] = at
         np.concatenate(parts, out=self._values)
         data = self._data
         while data:  # a full disk shows as a short write first, then as an error
             data = data[os.write(self._file, data) :]
+        if self._synced < math.inf and (now := time.monotonic()) - self._synced > SYNCED_WITHIN:
+            os.fdatasync(self._file)
+            self._synced = now
 
     def close(self) -> None:
+        if self._synced < math.inf:
+            os.fdatasync(self._file)
         os.close(self._file)
 
 

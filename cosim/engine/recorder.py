@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from cosim.contract import Time
 from cosim.engine.files import ROUNDS
 from cosim.engine.journal import Column, JournalReader
 from cosim.federation import Federation
@@ -52,9 +53,7 @@ class Recorder:
         self._store = folder / RESULTS
         create_group(self._store, group_attributes(federation))
         self._groups = {
-            spec.name: _Group(
-                JournalReader(scratch, spec.name), chunk=max(1, federation.chunk // (spec.step or federation.step))
-            )
+            spec.name: _Group(JournalReader(scratch, spec.name), chunk=federation.rows_per_chunk(spec))
             for spec in federation.federates
         }
 
@@ -92,6 +91,14 @@ class Recorder:
             raise full
         self._write_coupling()
         consolidate(self._store)
+
+    def steps(self) -> dict[str, int]:
+        """How many steps of each federate are stored."""
+        return {name: group.rows for name, group in self._groups.items()}
+
+    def reached(self) -> dict[str, Time]:
+        """The time [ns] of the last step of each federate that is stored."""
+        return {name: int(group.stored("time")[-1]) for name, group in self._groups.items() if group.rows}
 
     def _append(self, name: str, group: _Group, rows: np.ndarray[Any, Any]) -> None:
         """Store rows after those stored before; what an earlier try left half done is written over."""
