@@ -52,6 +52,7 @@ class GlmObject:
     """One object of a model."""
 
     kind: str  #: its class
+    label: str  #: its number in the text, as 7 in `object node:7`; "" if it has none
     line: int  #: in the joined text, from 1
     start: int  #: where it begins in the joined text
     body: int  #: where its properties begin
@@ -196,7 +197,8 @@ class _Reader:
         if "object" in words[:-1]:
             place = words.index("object")
             outer = top if isinstance(top, GlmObject) else None
-            item = GlmObject(words[place + 1].split(":")[0], line, *span, outer=outer)
+            kind, _, label = words[place + 1].partition(":")
+            item = GlmObject(kind, label, line, *span, outer=outer)
             self.model.objects.append(item)
             return item
         if len(words) > 1 and words[0] == "module":

@@ -192,8 +192,7 @@ class OwnPlan:
             end = self.model.text.find(";", item.end)
             end = end + 1 if end >= 0 and not self.model.text[item.end : end].strip() else item.end
             edits.append((item.start, end, "\n" * self.model.text.count("\n", item.start, end)))
-        if self.head.kind == "node":
-            edits.append((self.head.start, self.model.text.index("node", self.head.start) + 4, "object meter"))
+        edits += self._head_as_meter() if self.head.kind == "node" else ()
         edits += sun_edits(self.model, site) if site is not None else ()
         tick = {"parent": f'"{self.swing}"', "property": "nominal_voltage", "interval": clock.step}
         return "\n".join(
@@ -205,6 +204,16 @@ class OwnPlan:
                 self.guard(),
             ]
         )
+
+    def _head_as_meter(self) -> Iterator[tuple[int, int, str]]:
+        """The edits that make the swing, a node, a meter; others may refer to it by class and number."""
+        head = self.head
+        yield head.start, self.model.text.index("node", head.start) + 4, "object meter"
+        if head.label:
+            for item in self.model.objects:
+                for name, value in item.properties.items():
+                    if value == f"node:{head.label}":
+                        yield *item.spans[name], f"meter:{head.label}"
 
     def _read(self) -> list[tuple[GlmObject, str]]:
         return [(item, n) for item in self.model.objects for n in READERS.get(item.kind, ()) if n in item.properties]
