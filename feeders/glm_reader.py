@@ -92,7 +92,7 @@ class GlmModel:
 
     def named(self, name: str) -> GlmObject | None:
         """The object of that name."""
-        return next((item for item in self.objects if item.name == name), None)
+        return next((item for item in self.objects if name and item.name == name), None)
 
 
 def read_glm(path: Path, files: Sequence[Path] | None = None) -> GlmModel:

@@ -85,11 +85,15 @@ class OwnPlan:
     def _find_head(self, name: str) -> GlmObject:
         """The swing. Raises OwnModelError if it is none, or is not the only one."""
         path = self.model.path
-        swings = [item for item in self.model.objects if item.properties.get("bustype", "").upper().startswith("SWING")]
+        swings = [item for item in self.model.objects if _first_word(item.properties.get("bustype", "")) == "SWING"]
         names = [item.name or f"{item.kind} without a name" for item in swings]
         if not swings:
             raise OwnModelError("swing", f"{path} has no object with `bustype SWING`", "Give it one.")
-        found = self._find(name, HEADS, "swing", names)
+        fitting = [item.name for item in swings if item.kind in HEADS and item.name]
+        if not fitting:
+            problem = f"{path}: its swing is a {swings[0].kind} ({names[0]}), which cannot be the head of a feeder"
+            raise OwnModelError("glm", problem, "Take a meter, node or substation of three phases, with a name.")
+        found = self._find(name, HEADS, "swing", fitting)
         if found not in swings:
             raise OwnModelError("swing", f"{path}: '{name}' is not its swing", f"Use one of: {', '.join(names)}.")
         if len(swings) > 1:
@@ -231,6 +235,10 @@ def _outermost(edits: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
     return found
 
 
+def _first_word(text: str) -> str:
+    return text.split()[0].upper() if text.strip() else ""
+
+
 def _inside(written: str) -> str:
     """The path in the working folder for what a model writes; "" for what is no file."""
     kind, _, name = written.rpartition(":")
@@ -319,6 +327,7 @@ class OwnModel:
         """No voltage may be NaN or far above nominal; 0 V is a phase that is absent or switched off."""
         for kind, ends in _VOLTAGES:
             nominal = self.engine.read_real(kind, "nominal_voltage")
+            nominal[nominal == 0.0] = np.inf  # it states none: any finite voltage is plausible
             for end in ends if len(nominal) else "":
                 relative = np.abs(self.engine.read_complex(kind, f"voltage_{end}")) / nominal
                 wrong = np.flatnonzero(~(relative <= PLAUSIBLE[1]))

@@ -20,7 +20,9 @@ from gridlabd_alone import alone
 from cosim.contract import Context, Exchange
 from cosim.errors import ConfigError
 from federates.gridlabd_feeder import GridlabdFeeder
+from feeders.glm import Clock
 from feeders.glm_reader import read_glm
+from feeders.own_model import OwnPlan
 
 STEP = 60 * 10**9
 START = datetime(2014, 1, 16, 12)
@@ -186,6 +188,13 @@ def _second(swing: str) -> str:
         (MODEL, {"meters": ["lo"]}, "meters.0", ["'lo', it is a load"]),
         (MODEL, {"climate": "sky"}, "climate", ["has no climate 'sky'", "It has none"]),
         (MODEL.replace("bustype SWING", "bustype PQ"), {}, "swing", ["no object with `bustype SWING`"]),
+        (MODEL, {"swing": ""}, "swing", ["has no meter or node or substation ''", "Use one of: src"]),
+        (
+            MODEL.replace("object meter", "object triplex_meter"),
+            {},
+            "glm",
+            ["its swing is a triplex_meter (src)", "Take a meter, node or substation of three phases, with a name"],
+        ),
         (_second("other"), {}, "glm", ["2 swing nodes (src, other)", "Make the others PQ"]),
         (MODEL + '#include "gone.glm"\n', {}, "glm", ["own.glm(11): #include names 'gone.glm'"]),
         (MODEL + 'object player { parent lo; file "onw.glm"; }', {}, "glm", ["'onw.glm'", "Did you mean: own.glm?"]),
@@ -235,6 +244,16 @@ def test_what_the_scenario_does_not_reach_is_named(tmp_path: Path) -> None:
 
 
 # How a model is read --------------------------------------------------------------------------------------------------
+
+
+def test_a_swing_that_others_call_by_its_number_is_a_meter_to_them(tmp_path: Path) -> None:
+    """As in GridLAB-D's own IEEE 123-node feeder; a bus that is a swing only where nothing feeds it is none."""
+    text = MODULES + SWING.replace("VOLTAGE", VOLTAGE).replace("object meter", "object node:150") + LINE
+    text += LOAD.replace("from src", "from node:150").replace("name b;", "name b; bustype SWING_PQ;")
+    plan = OwnPlan(Path(_write(tmp_path, text)["glm"]), "src", "", ())
+    written = plan.text(Clock(START, timedelta(hours=1), 60), None)
+    assert "object meter:150 {" in written
+    assert "from meter:150;" in written
 
 
 def test_a_model_is_read_as_gridlabd_reads_it(tmp_path: Path) -> None:
