@@ -244,7 +244,11 @@ def shipped(folder: Path) -> dict[str, ParameterFile]:
 
 
 def require(file: ParameterFile, names: Sequence[str], setting: str) -> None:
-    """Raise ConfigError at `setting` unless the file has every parameter of `names`."""
+    """Raise ConfigError at `setting` unless the file has the parameters `names`, all of them and no others."""
+    unread = sorted(set(file.parameters) - set(names))
+    if unread:
+        problem = f"'{file.name}' has {', '.join(unread)}, which nothing here reads."
+        raise ConfigError(setting, problem, "Remove them, or give the file that was meant.")
     missing = [name for name in names if name not in file.parameters]
     if missing:
         raise ConfigError(setting, f"'{file.name}' lacks {', '.join(missing)}.", "Run `cosim calibrate` again.")

@@ -137,6 +137,11 @@ class Link(Settings):
     profile: str
     """A profile named under `profiles`, or one of: ideal, fibre, lte, rf_mesh."""
 
+    def covers(self, other: Link) -> bool:
+        """Whether it takes every message that `other` would take, as far as their patterns tell."""
+        pairs = ((self.source, other.source), (self.destination, other.destination))
+        return all(pattern in ("*", text) for pattern, text in pairs)
+
     def carries(self, source: str, destination: str) -> bool:
         """Whether the link takes messages from `source` to `destination`."""
         return fnmatchcase(source, self.source) and fnmatchcase(destination, self.destination)
@@ -212,7 +217,7 @@ class Communications(Federate):
 
     def left_out(self) -> Sequence[str]:
         """Link rules that no agent fits, and profiles that no link has."""
-        return (*self._dead_rules(), *self._idle_profiles())
+        return (*self._dead_rules(), *self._covered_rules(), *self._idle_profiles())
 
     def _dead_rules(self) -> Iterator[str]:
         agents = self.config.agents
@@ -221,6 +226,14 @@ class Communications(Federate):
                 if not any(fnmatchcase(agent, pattern.partition("/")[0]) for agent in agents):
                     known = ", ".join(agents)
                     yield f"link '{rule.name}' carries nothing: no agent is called '{pattern}', only {known}."
+
+    def _covered_rules(self) -> Iterator[str]:
+        rules = self.config.links
+        for position, rule in enumerate(rules):
+            for before in rules[:position]:
+                if before.covers(rule):
+                    yield f"link '{rule.name}' carries nothing: '{before.name}' before it takes all of its messages."
+                    break
 
     def _idle_profiles(self) -> Iterator[str]:
         used = {self.config.profile, *(link.profile for link in self.config.links)}

@@ -176,6 +176,7 @@ class Dispatch(Federate):
         self._hours = look_ahead(config.interval * 1e-9, config.lookahead * 1e-9)
         self._mean = _block_means(self._hours, config.interval)
         self._network = _network(config, case)
+        self._quadratic = bool((_costs(config, case.generators)[0][:, 2] > 0).any())
         self._feeder_bus = np.array(
             [_position(case, f.bus, f"feeders.{number}.bus") for number, f in enumerate(config.feeders)], dtype=int
         )
@@ -246,9 +247,15 @@ class Dispatch(Federate):
         return (self.config.setpoints_to, *(self.config.feeders[position].name for position in asked))
 
     def left_out(self) -> Sequence[str]:
-        """What the case's file holds and nobody uses; demand response that nobody can be asked for."""
-        alone = [] if len(self._asked) else without_effect(self.config, ["demand_response"], "no feeder can be asked")
-        return (*alone, *self._case.left_out)
+        """What the case's file holds and nobody uses; settings of what the case or the scenario does not have."""
+        config, case, found = self.config, self._case, []
+        if not len(self._asked):
+            found += without_effect(config, ["demand_response"], "no feeder can be asked")
+        if not (case.branches.rating > 0).any():
+            found += without_effect(config, ["line_limit_factor"], "no branch of the case has a rating")
+        if not self._quadratic:
+            found += without_effect(config, ["segments"], "no unit's cost is quadratic")
+        return (*found, *case.left_out)
 
     def start(self, folder: Path) -> None:
         """Build the model once; Pyomo and HiGHS are imported here."""
@@ -596,6 +603,9 @@ def _costs(config: Dispatch.Config, generators: Generators) -> tuple[Floats, Flo
                 f"the case has no generator '{cost.generator}'.",
                 f"It has: {', '.join(generators.label[:20])}.",
             )
+        if cost.generator in (other.generator for other in config.costs[:number]):
+            problem = f"generator '{cost.generator}' has a price already."
+            raise ConfigError(f"costs.{number}.generator", problem, "Give one price for each.")
         polynomial[place[cost.generator]] = 0.0, cost.price, 0.0
         points[place[cost.generator]] = np.nan
     without = np.isnan(polynomial).any(axis=1) & generators.in_service

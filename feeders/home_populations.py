@@ -57,6 +57,9 @@ def charging_population(file: Parameters) -> ChargingPopulation:
     """The population of chargers of a parameter file. Raises HomesError if a parameter is missing or misshapen."""
     names = [field.name for field in fields(ChargingPopulation)]
     missing = [name for name in names if name not in file.parameters]
+    unread = sorted(set(file.parameters) - set(names))
+    if unread:
+        raise HomesError(f"'{file.name}' has {', '.join(unread)}, which no charger is drawn from")
     if missing:
         raise HomesError(f"'{file.name}' lacks {', '.join(missing)}; run `cosim calibrate` again")
     values = {name: np.asarray(file.value(name), dtype=np.float64) for name in names}

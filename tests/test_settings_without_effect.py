@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import cosim
+import feeders.equivalents
+from cosim.errors import ScenarioError
 from cosim.scenario import from_mapping
 
 PLACE = {"weather": {"table": "melbourne_2014_01"}}
@@ -73,6 +76,24 @@ def test_of_other_federates(sections: dict[str, Any], words: str) -> None:
     assert any(words in entry for entry in named(**sections))
 
 
+def test_of_a_dispatch() -> None:
+    """Every unit at one price: nothing is left to cut into segments."""
+    prices = [{"generator": str(bus), "price": 10 + bus} for bus in range(30, 40)]
+    found = named(**GRID, dispatch={"segments": 5, "costs": prices})
+    assert found == ["dispatch: `segments` has no effect: no unit's cost is quadratic."]
+    assert named(**GRID, dispatch={"segments": 5}) == []
+    with pytest.raises(ScenarioError, match=r"dispatch\.costs\[10\]\.generator: generator '30' has a price already"):
+        named(**GRID, dispatch={"costs": [*prices, prices[0]]})
+
+
+def test_a_parameter_that_nobody_reads_is_refused(tmp_path: Path) -> None:
+    shipped = (Path(feeders.equivalents.TABLES) / "ieee123.yaml").read_text()
+    more = shipped.replace("parameters:\n", "parameters:\n  gain_of_the_moon:\n    value: 1.0\n", 1)
+    (tmp_path / "more.yaml").write_text(more)
+    with pytest.raises(ScenarioError, match="gain_of_the_moon"):
+        named(**feeder("equivalent_feeder", {}, parameters=str(tmp_path / "more.yaml")))
+
+
 def test_of_the_weather() -> None:
     """The typical year of Greensboro has humidity and wind of its own; the table of Melbourne has neither."""
     given = {"dew_point": 12, "wind_speed": 3}
@@ -108,8 +129,6 @@ def test_of_a_trip() -> None:
 
 def test_what_the_shipped_scenarios_give_all_counts() -> None:
     """What is left are truths: a feeder without meters under a dispatch."""
-    from pathlib import Path
-
     folder = Path(__file__).parents[1] / "runs" / "scenarios"
     small = ["fault_ride_through", "generator_trip", "heat_wave_neighbourhood", "hot_afternoon", "pv_volt_var", "town"]
     for name in small:

@@ -54,6 +54,14 @@ def perturbed(*perturbations: dict[str, Any], **sections: Any) -> list[str]:
             GRID | {"communications": {"links": [{"name": "x", "source": "elm", "profile": "lte"}]}},
             "no agent is called 'elm'",
         ),
+        (
+            GRID | {"communications": {"links": [{"name": n, "profile": "lte"} for n in ("all", "rest")]}},
+            "link 'rest' carries nothing: 'all' before it takes all of its messages.",
+        ),
+        (
+            GRID | {"communications": {"profiles": {"slow": {"latency": {"distribution": "constant", "mean": "1 s"}}}}},
+            "no link has the profile 'slow'.",
+        ),
         (GRID | {"dispatch": {}, "feeders": [DSS]}, "the dispatch gets no readings of 'oak'"),
     ],
 )
