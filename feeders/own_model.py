@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from feeders.glm import Clock, GlmError, Site, clock_text, fault_check, gridlabd_object
 from feeders.glm_reader import READERS, WRITERS, GlmObject, edited, read_glm
 from feeders.gridlabd_engine import Engine, PowerFlowError, check_model
+from feeders.head_voltage import HeadVoltageError, is_dead
 from feeders.neighbourhood import PLAUSIBLE, Weather, climate_properties
 from feeders.own_sun import sun_edits
 from feeders.published_feeder import PHASES
@@ -29,6 +30,8 @@ MODULES = (
     *("assert", "climate", "commercial", "connection", "generators", "optimize", "powerflow", "reliability"),
     *("residential", "tape"),
 )
+#: Classes whose energy goes on changing while their meter is out of service.
+STORES = ("battery", "energy_storage", "evcharger", "evcharger_det")
 _SWITCHES = ("switch", "fuse", "recloser", "sectionalizer")
 _PHASE_PAIRS = tuple(zip(PHASES, (0.0, -120.0, 120.0), strict=True))  # [deg]
 
@@ -269,6 +272,14 @@ class OwnModel:
         self._power = "distribution_power" if plan.head.kind == "substation" else "measured_power"
         self._source = self._source_voltage()
         self._head_voltage = 1.0
+        self._dead = False
+        self._controls = dict(
+            zip(
+                self.engine.names("regulator_configuration"),
+                self.engine.read_word("regulator_configuration", "Control").tolist(),
+                strict=True,
+            )
+        )
         self._climates = self.engine.names("climate")
         self._climate: dict[str, float] = {}
         self._next = clock.model_start + timedelta(seconds=clock.step)
@@ -298,10 +309,15 @@ class OwnModel:
         ------
         EngineError
             If the power flow fails or a voltage is not plausible.
+        HeadVoltageError
+            If the head is neither dead nor in service, or dead where the model has storage.
 
         """
         swing = self.plan.swing
-        if head_voltage != self._head_voltage:
+        dead = is_dead(head_voltage)
+        if dead != self._dead:
+            self._darken(dead)
+        if head_voltage != self._head_voltage and not dead:
             for p, volts in zip(PHASES, self._source * head_voltage, strict=True):
                 self.engine.write(swing, f"voltage_{p}", complex(volts))
             self._head_voltage = head_voltage
@@ -315,9 +331,33 @@ class OwnModel:
             self.engine.step_to(self._next)
             self._next += timedelta(seconds=self.clock.step)
         self._check_voltages()
+        if dead:
+            return np.zeros(3, dtype=np.complex128), np.zeros(len(self.meters))
         power = np.array([self.engine.read(swing, f"{self._power}_{p}") for p in PHASES], dtype=np.complex128)
         meters = np.array([self.engine.read(m, "measured_real_power").real for m in self.meters], dtype=np.float64)
         return power / 1e6, meters / 1e3
+
+    def _darken(self, dead: bool) -> None:
+        """Take the houses out of service behind a dead head, or put them back; no regulator moves meanwhile.
+
+        GridLAB-D has no solution without a source: lines and loads, which remember nothing, keep theirs unseen.
+        """
+        model = self.plan.model
+        if dead and (stores := model.of(*STORES)):
+            raise HeadVoltageError(
+                f"the head is dead, and GridLAB-D's {stores[0].kind} '{stores[0].name}' at "
+                f"{model.place(stores[0].line)} would go on charging: a model with storage cannot be followed through "
+                "an outage of its head"
+            )
+        service = "OUT_OF_SERVICE" if dead else "IN_SERVICE"
+        for kind in ("triplex_meter", "triplex_node"):
+            for name in self.engine.names(kind):
+                self.engine.write(name, "service_status", service)
+        for name in self.engine.names("waterheater") if model.of("waterheater") else ():
+            self.engine.write(name, "re_override", "OV_OFF" if dead else "OV_NORMAL")
+        for name, control in self._controls.items():
+            self.engine.write(name, "Control", "MANUAL" if dead else control)
+        self._dead = dead
 
     def close(self) -> None:
         """Have what the model writes on the disk."""

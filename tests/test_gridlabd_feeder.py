@@ -338,6 +338,49 @@ def _own(tmp_path: Path, text: str = OWN) -> dict[str, Any]:
     return {"glm": str(path), "swing": "source", "meters": ["end"]}
 
 
+HOUSE = """
+module residential;
+module climate;
+object climate { name sky; }
+object transformer_configuration { name tc; connect_type SINGLE_PHASE_CENTER_TAPPED; install_type PADMOUNT;
+  primary_voltage 2400; secondary_voltage 120; power_rating 25; powerA_rating 25; resistance 0.012; reactance 0.015; }
+object transformer { name t; phases AS; from end; to home; configuration tc; }
+object triplex_meter { name home; phases AS; nominal_voltage 120;
+  object house { name villa; floor_area 1500 sf; cooling_system_type ELECTRIC; heating_system_type GAS;
+    cooling_setpoint 75; air_temperature 75; mass_temperature 75;
+    object waterheater { name tank; tank_volume 50 gal; heating_element_capacity 4.5 kW; temperature 118 degF;
+      tank_setpoint 125 degF; water_demand 0.1; };
+  };
+}
+"""
+
+
+def test_a_dead_head_darkens_a_model_of_ones_own_and_its_house_returns(tmp_path: Path) -> None:
+    """Dark is 0 MW and a house that warms at 40 degC; back, it cools without a pause, and its tank is heated."""
+    settings = {**_own(tmp_path, OWN + HOUSE), "climate": "sky", "meters": ["home", "end"]}
+    changes = [{"head_voltage": complex(not 10 <= k < 25)} for k in range(28)]
+    outputs, _ = alone(_run, settings, changes, tmp_path)
+    assert not outputs["power"][10:25].any()
+    assert not outputs["home_power"][10:25].any()
+    assert (outputs["home_power"][25:, 0] > outputs["home_power"][:10, 0].max() + 3.0).all()
+    assert (outputs["power"][25:].real.sum(axis=1) > outputs["power"][:10].real.sum(axis=1).max()).all()
+
+
+def test_storage_in_a_model_of_ones_own_behind_a_dead_head_is_no_good_run(tmp_path: Path) -> None:
+    store = """
+module generators;
+object inverter { name inv; parent end; phases ABCN; inverter_type FOUR_QUADRANT;
+  four_quadrant_control_mode CONSTANT_PQ;
+  generator_mode CONSTANT_PQ; P_Out -1000; Q_Out 0; rated_power 5000; inverter_efficiency 0.96;
+  generator_status ONLINE; }
+object battery { name cell; parent inv; use_internal_battery_model TRUE; battery_type LI_ION; battery_capacity 10000;
+  rated_power 5000; round_trip_efficiency 0.9; state_of_charge 0.5; nominal_voltage 480; }
+"""
+    dead = [{}, {"head_voltage": 0j}]
+    with pytest.raises(SolverError, match=r"battery 'cell' at .*own\.glm\(\d+\) would go on charging"):
+        alone(_run, _own(tmp_path, OWN + store), dead, tmp_path)
+
+
 def test_a_model_of_ones_own(tmp_path: Path) -> None:
     folder = tmp_path / "scratch"
     folder.mkdir()
