@@ -107,6 +107,7 @@ class State:
     cooling: Bools  #: the compressor runs
     tank: Floats  #: [degC]
     heating: Bools  #: furnace, element or heat pump runs
+    heated: Floats  #: how long that has run [h]
     auxiliary: Bools  #: auxiliary heat in the place of the heat pump's compressor
     tank_heating: Bools  #: the tank's element is on
     tank_drawn: Floats  #: heat drawn with hot water in the step before [kW]
@@ -157,6 +158,7 @@ class RunningEquivalent:
             cooling=off,
             tank=homes.water_temperature,
             heating=off,
+            heated=np.zeros(len(homes)),
             auxiliary=off,
             tank_heating=off,
             tank_drawn=none,
@@ -174,8 +176,7 @@ class RunningEquivalent:
         supplied = inputs.supplied
         state = self.switched(state, inputs)
         _, drawn = model.cooling_at(self._thermal, inputs.weather.temperature, inputs.weather.relative_humidity)
-        _, for_heat = home_heating.heating_at(self._heaters, state.auxiliary, inputs.weather.temperature, reached)
-        hvac = np.where(state.cooling, drawn, 0.0) + np.where(state.heating, for_heat, 0.0)
+        hvac = np.where(state.cooling, drawn, 0.0) + self._heating(state, inputs.weather.temperature, reached)[1]
         plug = np.where(supplied, self._plug(hour) * model.zip_factor(reached, *PLUG_ZIP), 0.0)
         vehicle = charge(homes, state.needed, hour, step, inputs.ev_charger & supplied)
         draw = water_tanks.draw_at(self._tanks, hour)
@@ -211,6 +212,13 @@ class RunningEquivalent:
             water_heater_draw=state.tank_drawn,
             water_heater_loss=state.tank_lost,
         )
+
+    def _heating(self, state: State, outdoors: float, voltage: float) -> tuple[Floats | float, Floats | float]:
+        """Heat given and power drawn (homes,) [kW] by what heats, at `outdoors` [degC] and `voltage` [pu]."""
+        if not state.heating.any():
+            return 0.0, 0.0
+        given, drawn = home_heating.heating_at(self._heaters, state.auxiliary, outdoors, voltage)
+        return np.where(state.heating, given, 0.0), np.where(state.heating, drawn, 0.0)
 
     def load_voltage(self, head_voltage: float) -> float:
         """Voltage of the loads [pu] under that of the head [pu]."""
@@ -248,6 +256,7 @@ class RunningEquivalent:
             self._heaters,
             state.heating,
             state.auxiliary,
+            state.heated,
             state.air,
             inputs.weather.temperature,
             self._heaters.setpoint + warmer,
@@ -275,7 +284,7 @@ class RunningEquivalent:
         gains = 0.9 * plug + lost + sun
         for _ in range(self._parts):
             state = self.switched(state, inputs)
-            given, _ = home_heating.heating_at(self._heaters, state.auxiliary, weather.temperature, reached)
+            given, _ = self._heating(state, weather.temperature, reached)
             cooled = np.where(state.cooling, parameters.cooling * removed, 0.0)
             air, mass = model.next_temperatures(
                 self._thermal,
@@ -283,10 +292,11 @@ class RunningEquivalent:
                 state.air,
                 state.mass,
                 weather.temperature,
-                gains / 2 - cooled + np.where(state.heating, given, 0.0),
+                gains / 2 - cooled + given,
                 gains / 2,
             )
-            state = replace(state, air=air, mass=mass)
+            heated = np.where(state.heating, state.heated + self._hours, 0.0)
+            state = replace(state, air=air, mass=mass, heated=heated)
         net = outputs.home_power - outputs.battery_power
         needed, driven = needed_after(homes, state.needed, outputs.ev_power, hour, step)
         return replace(

@@ -18,6 +18,7 @@ Bools = NDArray[np.bool_]
 #: The kinds, as GridLAB-D names them; gas draws only its fan's power.
 HEATING = ("GAS", "RESISTANCE", "HEAT_PUMP")
 GAS, RESISTANCE, HEAT_PUMP = range(3)
+SHORTEST_CYCLE = 120 / 3600  #: of GridLAB-D's thermostat [h]
 NO_LOCKOUT = -273.15  #: [degC] colder it never is
 
 DESIGN_RISE = 70.0  #: from GridLAB-D's coldest design day, 0 degF, to its design set-point, 70 degF [degF]
@@ -61,17 +62,25 @@ def heat_pump_performance(outdoors: float) -> tuple[float, float]:
 
 
 def switched(
-    heaters: Heaters, on: Bools, auxiliary: Bools, air: Floats, outdoors: float, setpoint: Floats, deadband: Floats
+    heaters: Heaters,
+    on: Bools,
+    auxiliary: Bools,
+    ran: Floats,
+    air: Floats,
+    outdoors: float,
+    setpoint: Floats,
+    deadband: Floats,
 ) -> tuple[Bools, Bools]:
     """Which homes are heated, and which of them by auxiliary heat, after the thermostats have acted; (homes,) each.
 
     Heating starts half a `deadband` [K] below the `setpoint` [degC] and stops half a one above. Auxiliary heat takes
-    over from the compressor a whole deadband below its start, or when it is as cold `outdoors` [degC] as the lockout,
-    and stays until heating stops. `on` and `auxiliary` are those before.
+    over from the compressor a whole deadband below its start, or when it is as cold `outdoors` [degC] as the lockout
+    and heating `ran` for the thermostat's shortest cycle [h], and stays until heating stops. `on` and `auxiliary` are
+    those before.
     """
     low = setpoint - deadband / 2
     runs = (air < low) | (on & (air <= setpoint + deadband / 2))
-    takes_over = auxiliary | (air < low - deadband) | (on & (outdoors <= heaters.lockout))
+    takes_over = auxiliary | (air < low - deadband) | ((ran >= SHORTEST_CYCLE - 1e-9) & (outdoors <= heaters.lockout))
     return runs, runs & takes_over & (heaters.auxiliary > 0)
 
 

@@ -193,7 +193,7 @@ def test_at_rest_the_heat_given_is_the_heat_lost(outdoors: float) -> None:
     on = helped = np.zeros(60, bool)
     nothing, warmth, energy, given = np.zeros(60), np.zeros(60), np.zeros(60), np.zeros(60)
     for minute in range(48 * 60):
-        on, helped = switched(heaters, on, helped, air, outdoors, heaters.setpoint, homes.deadband)
+        on, helped = switched(heaters, on, helped, nothing, air, outdoors, heaters.setpoint, homes.deadband)
         heat, power = heating_at(heaters, helped, outdoors, 1.0)
         heat, power = np.where(on, heat, 0.0), np.where(on, power, 0.0)
         if minute >= 24 * 60:
@@ -218,13 +218,13 @@ def test_auxiliary_heat_takes_over_a_deadband_below_the_compressors_start_or_bel
     )
     setpoint, deadband = np.full(5, 20.0), np.full(5, 1.0)
     air = np.array([19.6, 19.4, 18.4, 19.4, 20.4])
-    off = np.zeros(5, bool)
-    on, helped = switched(heaters, off, off, air, -8.0, setpoint, deadband)
+    off, new, old = np.zeros(5, bool), np.zeros(5), np.full(5, 1 / 30)
+    on, helped = switched(heaters, off, off, new, air, -8.0, setpoint, deadband)
     assert on.tolist() == [False, True, True, True, False]
     assert helped.tolist() == [False, False, True, False, False]
-    on, helped = switched(heaters, on, helped, np.full(5, 20.4), -8.0, setpoint, deadband)
+    on, helped = switched(heaters, on, helped, old, np.full(5, 20.4), -8.0, setpoint, deadband)
     assert helped.tolist() == [False, False, True, True, False], "it stays until heating stops"
-    on, helped = switched(heaters, on, helped, np.full(5, 20.6), -8.0, setpoint, deadband)
+    on, helped = switched(heaters, on, helped, old, np.full(5, 20.6), -8.0, setpoint, deadband)
     assert not on.any()
     assert not helped.any()
 
@@ -358,6 +358,38 @@ def test_a_request_to_save_saves_in_winter_too(cold: tuple[dict[str, np.ndarray]
     for found in cold:
         before, after = (found["hvac_power"][part, :][:, electric].sum() for part in (slice(255, 270), slice(272, 287)))
         assert after < 0.6 * before
+
+
+def _locked_out(kind: str, folder: Path) -> dict[str, np.ndarray]:
+    """Two hours colder than the lockout; some heat pumps have no auxiliary heat."""
+    settings = {**WINTER, "count": 30, "heat_pump_share": 1.0, "resistance_share": 0.0, "auxiliary_share": 0.7}
+    federate = _federate(kind, {**settings, "auxiliary_lockout": -5.0})
+    federate.start(folder)
+    found = []
+    for k in range(120):
+        found.append(federate.solve(k * MINUTE, Exchange(_inputs(federate, {"temperature": -8.0}))).values)
+        federate.commit(k * MINUTE)
+    federate.close()
+    found_power = np.array([values["hvac_power"] for values in found])
+    homes = federate._plan.homes
+    return {"power": found_power, "auxiliary": homes.auxiliary, "element": _heaters(homes).auxiliary}
+
+
+def test_below_the_lockout_auxiliary_heat_does_all(tmp_path: Path) -> None:
+    (tmp_path / "gridlabd").mkdir()
+    theirs = alone(_locked_out, "gridlabd_feeder", tmp_path / "gridlabd")
+    own = _locked_out("equivalent_feeder", tmp_path)
+    helped = own["auxiliary"]
+    assert np.array_equal(helped, theirs["auxiliary"])
+    assert 0 < helped.sum() < 30
+    for homes in (helped, ~helped):
+        ours, energy = (found["power"][30:, homes].sum() for found in (own, theirs))
+        assert ours == pytest.approx(energy, rel=0.03)
+    # A compressor draws a third of its auxiliary heat or less: none runs for longer than a thermostat's cycle.
+    drawn, element = theirs["power"][30:, helped], theirs["element"][helped]
+    compressor = (drawn > 0.5) & (drawn < 0.8 * element)
+    assert compressor.any()
+    assert not (compressor[:-2] & compressor[1:-1] & compressor[2:]).any()
 
 
 # ------------------------------------------------------------------------------------------------- thermostats
