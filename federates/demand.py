@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from cosim import seeds
 from cosim.calibrated import parameter_file, read_parameter_file
 from cosim.contract import Context, Exchange, Federate, Port, Time
 from cosim.errors import ConfigError
 from cosim.settings import NameOrFile, Settings, without_effect
+from cosim.site import Site
 from cosim.units import PositiveDuration, Power, format_duration, written
 from feeders import time_tables, weather_tables
-from feeders.load_model import CALIBRATED, KIND, LoadModel
+from feeders.load_model import CALIBRATED, KIND, LoadModel, standard_offset
 from feeders.time_tables import Column, Floats, Instants, Side, TimeTable, TimeTableError
 
 TABLES = Path(time_tables.__file__).parent / "tables" / "demand"
@@ -51,6 +53,8 @@ class Demand(Federate):
     class Config(Settings):
         """Settings of the system's load shape."""
 
+        site: SkipJsonSchema[Site | None] = None
+        """The scenario's place; the wiring fills it in."""
         table: NameOrFile | None = "victoria_2014_01"
         """A shipped demand (victoria_2014_01) or a table (.csv, see feeders/tables/demand/README.md);
         none: the load is constant."""
@@ -100,6 +104,7 @@ class Demand(Federate):
     def __init__(self, config: Demand.Config, context: Context) -> None:
         super().__init__(config, context)
         self._leads = np.arange(1, config.lookahead // config.interval + 1) * config.interval
+        self._foreign_zone = ""  # of a model whose people live by another clock than the scenario's
         if config.model is not None:
             self._table: TimeTable | None = self._modelled(config.model)
         else:
@@ -125,9 +130,16 @@ class Demand(Federate):
         config = self.config
         found = []
         if config.model is None:
-            found += without_effect(config, ["quantity", "weather_table", "temperature_offset"], "there is no `model`")
+            found += without_effect(
+                config, ["quantity", "weather_table", "weather_stamps", "temperature_offset"], "there is no `model`"
+            )
         else:
-            found += without_effect(config, ["table"], "the demand follows the `model`")
+            found += without_effect(config, ["table", "stamps"], "the demand follows the `model`")
+        if self._foreign_zone:
+            found.append(
+                f"the clock of {self._foreign_zone}, whose people the model's load is of, is not the scenario's: their "
+                "hours, holidays and daylight saving are taken as if it were."
+            )
         if config.forecast_error == 0:
             found += without_effect(config, ["forecast_persistence"], "`forecast_error` is 0")
         return found
@@ -182,6 +194,9 @@ class Demand(Federate):
         except (KeyError, ValueError) as error:
             raise ConfigError("model", f"'{file.name}' is not complete: {error}.", "Calibrate again.") from None
         times, temperature = self._temperature()
+        zone, site = model.calendar.zone, self.config.site
+        if site is not None and abs(standard_offset(zone, self.context.start.year) - site.utc_offset) > 1e-6:
+            self._foreign_zone = zone
         load = model.load(times, temperature + self.config.temperature_offset)
         own = times >= np.datetime64(self.context.start, "s") - np.timedelta64(STEP, "s")  # the lag needed the rest
         return TimeTable(file.name, times[own], {"demand": load[own]})

@@ -94,6 +94,11 @@ def wall_clock(standard: Instants, zone: str) -> Instants:
     return np.asarray(standard.astype("datetime64[s]") + np.array([shifts[hour] for hour in hours]))
 
 
+def standard_offset(zone: str, year: int) -> float:
+    """How far local standard time of `zone` is ahead of UTC [h]."""
+    return _standard_offset(zone_of(zone), year).total_seconds() / 3600
+
+
 def _standard_offset(place: Any, year: int) -> timedelta:
     """Of local standard time from UTC: the smaller of those in January and July."""
     offsets = [datetime(year, month, 15, tzinfo=UTC).astimezone(place).utcoffset() for month in (1, 7)]
