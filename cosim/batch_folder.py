@@ -18,8 +18,8 @@ report.html     to look at
 from __future__ import annotations
 
 import json
+import logging
 import secrets
-import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -289,12 +289,12 @@ class Batch:
 def open_batch(folder: str | Path, *, verify: bool = False) -> Batch:
     """Open the folder of a batch and check it: sizes of all files; with `verify` all bytes, and every planned run.
 
-    Without `verify`, a batch that ended before all its runs were made opens with a warning (see `Batch.missing`).
+    Without `verify`, a batch that ended before all its runs were made opens; a log message says so (`Batch.missing`).
     Raises ResultsError, naming the runs, if anything is damaged, missing or out of step.
     """
     batch = checked_batch(folder, verify=verify)
     if batch.missing:
-        warnings.warn(incomplete(batch), stacklevel=2)
+        logging.getLogger(__name__).warning(incomplete(batch))
     return batch
 
 

@@ -57,7 +57,8 @@ def has_list(folder: Path) -> bool:
 def damage(folder: Path, *, full: bool = True, always: Collection[str] = ()) -> list[str]:
     """What of the run in `folder` is not as its list says, a sentence each: missing, added, of another size.
 
-    With `full`, every byte counts; without, only the bytes of the files `always`, and the sizes of the others.
+    With `full`, every byte counts; without, only the bytes of the files `always`, and the sizes of the others. The
+    files `always` must be in the list.
     """
     try:
         listed: dict[str, tuple[int, str]] = json.loads((folder / FILES).read_text())
@@ -74,6 +75,7 @@ def damage(folder: Path, *, full: bool = True, always: Collection[str] = ()) -> 
             problems.append(f"{name} has {found[name]:,} bytes instead of {size:,}")
         elif (full or name in always) and not _holds(folder / name, sha256):
             problems.append(f"{name} holds other bytes than were written")
+    problems += [f"{name} is not in its list of files" for name in always if name not in expected]
     problems += [f"{name} was added" for name in sorted(found) if name not in expected]
     return list(dict.fromkeys(problems))  # a group that is gone is one problem, not one for each of its files
 

@@ -51,12 +51,12 @@ def plan_of(folder: Path, scenario: Mapping[str, Any], vary: Sequence[Any], **ba
     return make_plan(load_batch(write_batch_file(folder, scenario, vary, **batch)))
 
 
-def run_one(plan: Plan, out: Path, stop: Callable[[], bool] = lambda: False, number: int = 1) -> Row:
-    """What a worker does for one run of the plan, in this process."""
+def task_of(plan: Plan, out: Path, number: int = 1, code: str = "") -> RunTask:
+    """What a worker is given to make one run of the plan."""
     batch, variant = plan.batch, plan.variants[number - 1]
     assert variant.valid, variant.error
     out.mkdir(exist_ok=True)
-    task = RunTask(
+    return RunTask(
         variant=variant,
         out=out,
         session="test",
@@ -66,9 +66,14 @@ def run_one(plan: Plan, out: Path, stop: Callable[[], bool] = lambda: False, num
         keep=batch.keep,
         figures=batch.figures,
         report=batch.report_per_run,
+        code=code,
         kinds=kinds_of(variant.scenario),
     )
-    return execute(task, stop)
+
+
+def run_one(plan: Plan, out: Path, stop: Callable[[], bool] = lambda: False, number: int = 1) -> Row:
+    """What a worker and its client do for one run of the plan, in this process."""
+    return execute(task_of(plan, out, number), stop)
 
 
 def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> Any:

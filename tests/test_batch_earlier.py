@@ -71,7 +71,7 @@ def test_an_extended_grid_keeps_its_runs_under_new_numbers(tmp_path: Path) -> No
             assert (row.run, row.number, row.key) == (variant.run, variant.number, variant.key)
             assert row.parameters == variant.parameters
             assert row.log == f"runs/{variant.run}/run.log"
-    assert list(collect(folder, wider)["param.seed"]) == [1, 2, 3]
+    assert [row.parameters["seed"] for row in collect(folder, wider)] == [1, 2, 3]
 
 
 def test_what_the_plan_no_longer_has_is_put_aside_and_comes_back(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_run_that_changed_stays_until_its_replacement_is_there(tmp_path: Path)
     found = settled(changed, folder)
     assert (sorted(found.kept), found.replaced) == (["0001"], 1)
     assert on_disk(folder) == {"runs/0001": "seed 1", "runs/0002": "seed 2"}
-    assert list(collect(folder, changed)["run"]) == ["0001"]
+    assert [row.run for row in collect(folder, changed)] == ["0001"]
     made = folder / WORK / "0002"
     made.mkdir(parents=True)
     row = Row(run="0002", number=2, key=changed.variants[1].key, outcome="good", digest="seed 9")

@@ -5,6 +5,7 @@ It never touches HELICS: the engines and their broker are in processes of their 
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import traceback
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cosim.batch_folder import ROW
+from cosim.code_identity import code_hash
 from cosim.engine.warm import WarmLauncher
 from cosim.errors import CosimError, MachineError, ScenarioError
 from cosim.simulation import Interrupted, Run, run
@@ -20,7 +22,7 @@ from cosim.stored_files import write_atomically
 from runs.batch.figures import compute_figures
 from runs.batch.file import EVERYTHING
 from runs.batch.row import Row
-from runs.batch.task import DISK, FINISHED, INTERRUPTED, MACHINE, RunTask, as_written, is_full, row_of
+from runs.batch.task import DISK, FINISHED, INTERRUPTED, MACHINE, OTHER, RunTask, as_written, is_full, row_of
 
 #: Words in a fault's text by which the machine failed the run, not its model.
 _FULL = ("No space left", "Disk quota")
@@ -53,9 +55,14 @@ class Work:
             with WarmLauncher(forked=True) as launcher:
                 scenario, baseline = self.task.variant.load(), self.task.baseline
                 made = run(scenario, self.folder, baseline=baseline, stop=stop, launcher=launcher)
+            other = self._other_inputs(made)
+            if other:
+                self._write(self._row("failed", error=f"has another input file {other}"))
+                return OTHER
             row = self._judged(made)
-        except ScenarioError as error:
-            row = self._row("invalid", error=str(error))
+        except ScenarioError as error:  # which it was not where it was planned
+            self._write(self._row("failed", error=f"has other input files, by which the scenario is wrong: {error}"))
+            return OTHER
         except MachineError as error:
             row, code = self._row("failed", error=str(error)), MACHINE
         except CosimError as error:
@@ -66,6 +73,16 @@ class Work:
             code = MACHINE
         self._write(row)
         return code
+
+    def _other_inputs(self, made: Run) -> str:
+        """The first input file that is not the one of the plan; "" if all are."""
+        folder = self.task.variant.folder
+        for one in (made, made.baseline):
+            used = {} if one is None else one.manifest["inputs_sha256"]
+            for path, sha256 in used.items():
+                if self.task.variant.inputs.get(os.path.relpath(path, folder), sha256) != sha256:
+                    return str(path)
+        return ""
 
     def _judged(self, made: Run) -> Row:
         """The row of a run that has a verdict."""
@@ -106,4 +123,4 @@ class Work:
     def _row(self, outcome: str, error: str = "", **known: Any) -> Row:
         sys.stdout.flush()
         error = error.replace(str(self.folder), str(self.task.folder))
-        return row_of(self.task.variant, outcome, error=error, **known)
+        return row_of(self.task.variant, outcome, error=error, code=code_hash(), **known)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
+import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +22,13 @@ from distributed.comm.addressing import get_address_host_port
 
 from cosim.code_identity import code_hash
 from cosim.errors import Fault, MachineError, ScenarioError
-from cosim.manifest import versions
-from runs.batch.row import Row
-from runs.batch.task import RunTask, Stopped, Zygotes, execute
+from runs.batch.admission import NotAdmittedError, Question, answer, require_admitted
+from runs.batch.task import OtherError, RunTask, Stopped, Zygotes, make
 
 CONNECT = 10.0  #: [s] to reach a scheduler
 CLOSE = 10.0  #: [s] for the workers of an own cluster to end in good order
+ASK = 1.0  #: [s] between two questions to the scheduler about its workers
+UNANSWERED = 60.0  #: [s] after which a scheduler that does not answer is lost
 
 #: Of the cluster on this machine. Its own statistics cost processor time; that a run kills its workers is counted by
 #: the runs themselves (`runs/batch/task.py`), which know who was running.
@@ -39,7 +43,7 @@ _SETTINGS = {
 _LEAVING = ("closing", "closing_gracefully", "closed", "failed", "stopping", "stopped")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Cluster:
     """A connection to a cluster."""
 
@@ -48,16 +52,46 @@ class Cluster:
     dashboard: str  #: its address in a browser, "" if it has none
     local: Any = None  #: the cluster itself, where it is of our own: it ends with the batch
     workers: int = 0  #: how many it shall have
+    _heard: float = field(default_factory=time.monotonic)  #: when the scheduler last answered
 
     @property
     def lost(self) -> bool:
-        """Whether the scheduler can no longer be reached."""
-        return str(self.client.status) != "running"
+        """Whether the scheduler can no longer be reached, or does not answer."""
+        return str(self.client.status) != "running" or time.monotonic() - self._heard > UNANSWERED
+
+    def watch(self, tell: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
+        """Have `tell` called every second with what the scheduler knows of its workers, by address; how to end that.
+
+        Asked in the client's own loop, so that a scheduler that stands still keeps nobody waiting here.
+        """
+        self._heard = time.monotonic()
+
+        async def ask() -> None:
+            while True:
+                with contextlib.suppress(OSError):  # a connection that is lost shows in the client's status
+                    known = await self.client.scheduler.identity(n_workers=-1)
+                    self._heard = time.monotonic()
+                    tell(known["workers"])
+                await asyncio.sleep(ASK)
+
+        asking = asyncio.run_coroutine_threadsafe(ask(), self.client.loop.asyncio_loop)
+
+        def end() -> None:
+            asking.cancel()
+
+        return end
 
     def keep_up(self) -> None:
         """Have Dask replace workers that it has given up, as it does on a busy machine where one starts slowly."""
         if self.local is not None and len(self.local.workers) < self.workers:
             self.local.scale(self.workers)
+
+    def kill(self, address: str) -> None:
+        """Kill a worker of the own cluster that is lost, though it may only stand still; Dask starts another."""
+        for nanny in list(getattr(self.local, "workers", {}).values()):
+            if nanny.worker_address == address and nanny.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(nanny.pid, signal.SIGKILL)
 
 
 def check_address(scheduler: str) -> None:
@@ -73,7 +107,7 @@ def check_address(scheduler: str) -> None:
 
 @contextmanager
 def connect(scheduler: str | None, workers: int, scratch: Path, kinds: tuple[str, ...]) -> Iterator[Cluster]:
-    """A cluster with zygotes that have imported what federates of `kinds` need.
+    """A cluster; one of our own has zygotes that import what federates of `kinds` need.
 
     Without a `scheduler`, one of `workers` processes on this machine that ends with the context and has its files in
     `scratch`. Raises MachineError if no scheduler answers.
@@ -85,6 +119,8 @@ def connect(scheduler: str | None, workers: int, scratch: Path, kinds: tuple[str
         if scheduler is None:
             cluster = stack.enter_context(_local(workers, scratch))
             client = stack.enter_context(_closing(new_client(cluster, set_as_default=False)))
+            client.register_plugin(_Own(kinds, code_hash()), name=f"cosim-{os.urandom(4).hex()}")
+            cluster.scale(workers)
         else:
             try:
                 client = new_client(scheduler, timeout=CONNECT, set_as_default=False)
@@ -94,23 +130,15 @@ def connect(scheduler: str | None, workers: int, scratch: Path, kinds: tuple[str
                     "or leave --scheduler out to use this machine"
                 ) from None
             stack.enter_context(_closing(client))
-        name = f"cosim-{os.urandom(4).hex()}"
-        client.register_plugin(_Warm(kinds, code_hash(), own=scheduler is None), name=name)
-        if scheduler is None:
-            cluster.scale(workers)
-        try:
-            address, dashboard = str(client.scheduler.address), client.dashboard_link or ""
-            yield Cluster(client, address, dashboard, cluster if scheduler is None else None, workers)
-        finally:
-            if scheduler is not None and str(client.status) == "running":
-                with contextlib.suppress(Exception):
-                    client.unregister_worker_plugin(name)
+        address, dashboard = str(client.scheduler.address), client.dashboard_link or ""
+        yield Cluster(client, address, dashboard, cluster if scheduler is None else None, workers)
 
 
 @contextmanager
 def _local(workers: int, scratch: Path) -> Iterator[Any]:
     """Workers on this machine, none yet started: they start when the client is there."""
     new_cluster: Any = LocalCluster
+    others = set(multiprocessing.active_children())
     cluster = new_cluster(
         n_workers=0,
         threads_per_worker=1,
@@ -126,6 +154,12 @@ def _local(workers: int, scratch: Path) -> Iterator[Any]:
     finally:
         with contextlib.suppress(Exception):
             cluster.close(timeout=CLOSE)
+        # One that stands still would be waited for without limit when this process exits.
+        left = [process for process in multiprocessing.active_children() if process not in others]
+        for process in left:
+            process.kill()
+        for process in left:
+            process.join(CLOSE)
 
 
 @contextmanager
@@ -143,46 +177,44 @@ def _quiet() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-class _Warm(WorkerPlugin):
-    """What each worker does when it joins: it makes its zygote, which imports while the first run is on its way."""
+class _Own(WorkerPlugin):
+    """What each worker of an own cluster does when it joins: its zygote imports while the first run is on its way."""
 
-    def __init__(self, kinds: tuple[str, ...], code: str, own: bool) -> None:
-        self.kinds, self.code, self.own = kinds, code, own
+    def __init__(self, kinds: tuple[str, ...], code: str) -> None:
+        self.kinds, self.code = kinds, code
 
     def setup(self, worker: Any) -> None:
         """In the worker, as it starts."""
-        if self.own and threading.current_thread() is threading.main_thread():
+        if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the client, which ends its workers
         Zygotes.of_this_process().prepare(self.kinds, self.code)
 
 
-def run_in_worker(task: RunTask, key: str, topic: str) -> Row:
-    """Dask's task: make one run here, as long as the scheduler wants it from us.
-
-    Raises Reschedule when it no longer does (a task is then given to another worker, or nobody waits for it), and
-    MachineError where this worker would compute something else.
-    """
+def ask_in_worker(question: Question, topic: str) -> None:
+    """Dask's task: ask this worker; its answer is an event, which arrives even if the worker is then gone."""
     worker = get_worker()
-    _check_versions(task, worker.address)
+    given = answer(question)
+    told = {"event": "answer", "worker": worker.address, "token": given.token, "refusal": given.refusal}
+    worker.log_event(topic, told)
+
+
+def run_in_worker(task: RunTask, key: str, topic: str) -> None:
+    """Dask's task: make one run here, as long as the scheduler wants it from us; it is in its folder then.
+
+    Raises Reschedule when it no longer does (nobody waits for it), and NotAdmittedError where this worker was not
+    asked, or would compute something else.
+    """
+    require_admitted(task.session)
+    worker = get_worker()
 
     def stop() -> bool:
         state = worker.state.tasks.get(key)
         return worker.status.name in _LEAVING or state is None or state.state == "cancelled"
 
-    worker.log_event(topic, {"event": "started", "run": task.variant.run, "worker": worker.address})
+    worker.log_event(topic, {"event": "started", "run": task.variant.run, "key": key, "worker": worker.address})
     try:
-        return execute(task, stop, worker.address)
+        make(task, stop, worker.address)
     except Stopped:
         raise Reschedule from None
-
-
-def _check_versions(task: RunTask, address: str) -> None:
-    """Other versions can give other results. Raises MachineError."""
-    here = versions()
-    other = [
-        f"{name} {here.get(name)} instead of {wanted}"
-        for name, wanted in task.versions.items()
-        if here.get(name) != wanted
-    ]
-    if other:
-        raise MachineError(f"the Dask worker {address} has {', '.join(other)}; install the same versions everywhere")
+    except OtherError as error:
+        raise NotAdmittedError(str(error)) from None

@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import fcntl
 import os
-import queue
 import secrets
 import shutil
 import socket
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cosim.batch_folder import BATCH, LOG, run_folder, write_batch
-from cosim.code_identity import code_hash
-from cosim.errors import CosimError, Fault, MachineError, ScenarioError
-from cosim.manifest import versions
+from cosim.errors import Fault, MachineError, ScenarioError
 from runs.batch.cache import Cache
 from runs.batch.earlier import SUPERSEDED, read_earlier, settle
 from runs.batch.events import EventLog
@@ -30,17 +27,12 @@ from runs.batch.plan import Plan, Variant
 from runs.batch.progress import Show, State
 from runs.batch.row import CACHEABLE, Row
 from runs.batch.table import collect, describe
-from runs.batch.task import WORK, RunTask, finished_row, is_full, kinds_of, publish, row_of
+from runs.batch.task import DASK, WORK, is_full, kinds_of, publish, row_of
 
 if TYPE_CHECKING:
-    from runs.batch.cluster import Cluster
+    from runs.batch.dispatch import Dispatcher
 
 LOCK = ".lock"
-DASK = "dask"  #: the subfolder of `.work` that the workers on this machine use
-LOOK = 0.25  #: [s] between two looks at the scheduler and the progress
-WAIT_FOR_END = 10.0  #: [s] for runs on other machines to end once nobody wants them
-VISIBLE = 30.0  #: [s] for a row from another machine, where the shared disk does not show it yet
-AGAIN = 5  #: how often a task is submitted beyond its retries when Dask gives it up
 
 
 @dataclass(frozen=True)
@@ -94,10 +86,22 @@ def run_batch(plan: Plan, out: Path, choice: Choice, show: Show) -> Ended:
                 raise
         shutil.rmtree(folder / WORK, ignore_errors=True)
         try:
-            collect(folder, plan)
+            rows = collect(folder, plan)
         except OSError as error:
             raise _cannot_write(folder, error) from None
-        return Ended(folder, tuple(batch.rows[variant.run] for variant in plan.variants))
+        return Ended(folder, _all_there(folder, plan, rows))
+
+
+def _all_there(folder: Path, plan: Plan, rows: Sequence[Row]) -> tuple[Row, ...]:
+    """The rows as they are on disk, of every planned run. Raises MachineError if one is not there."""
+    found = {row.run for row in rows}
+    lacking = [variant.run for variant in plan.variants if variant.run not in found]
+    if lacking:
+        raise MachineError(
+            f"{len(lacking)} of {len(plan.variants)} runs are not in {folder}, though they were made; the first is "
+            f"{lacking[0]}. Something else changes that folder; add --resume to make them again"
+        )
+    return tuple(rows)
 
 
 @contextmanager
@@ -235,6 +239,7 @@ class _Batch:
 
     def _run_on_cluster(self, variants: list[Variant]) -> None:
         from runs.batch.cluster import connect
+        from runs.batch.dispatch import Dispatcher
 
         kinds = kinds_of(variants[0].scenario)
         workers = min(self.choice.workers, len(variants))
@@ -242,7 +247,19 @@ class _Batch:
             self.connected = True
             self.state.dashboard, self.state.began = cluster.dashboard, time.monotonic()
             self.log.write("cluster", scheduler=cluster.address, dashboard=cluster.dashboard)
-            _OnDask(self, cluster, kinds).run(variants)
+            dispatcher = Dispatcher(self.plan, self.folder, secrets.token_hex(8), cluster, kinds)
+            for row in dispatcher.run(variants, self.hear):
+                self._note(dispatcher)
+                if row is not None:
+                    self.finish(row)
+                self.show(self.state)
+
+    def _note(self, dispatcher: Dispatcher) -> None:
+        """Say and log what the dispatcher has to say of its workers."""
+        while dispatcher.notes:
+            note = dispatcher.notes.popleft()
+            self.state.notes.append(note)
+            self.log.write("worker", note=note)
 
     def hear(self, event: dict[str, Any]) -> None:
         """An event from a worker."""
@@ -266,130 +283,3 @@ class _Batch:
         )
         if self.cache is not None:
             self.cache.store(row, run_folder(self.folder, row.run), new=True)
-
-
-class _OnDask:
-    """The runs of a batch that are on a cluster."""
-
-    def __init__(self, batch: _Batch, cluster: Cluster, kinds: tuple[str, ...]) -> None:
-        self.batch, self.cluster, self.kinds = batch, cluster, kinds
-        self.session = secrets.token_hex(8)
-        self._topic = f"cosim-batch-{self.session}"
-        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()  # events, and the keys of finished tasks
-        self._futures: dict[str, tuple[Any, Variant]] = {}
-        self._submitted: dict[str, int] = {}  # run -> how often
-
-    def run(self, variants: list[Variant]) -> None:
-        """Make the runs of all `variants`. Raises MachineError where the batch cannot go on."""
-        self.cluster.client.subscribe_topic(self._topic, lambda event: self._inbox.put(event[1]))
-        try:
-            for variant in variants:
-                self._submit(variant)
-            while self._futures:
-                self._look()
-        except BaseException:
-            self._abandon()
-            raise
-
-    def _submit(self, variant: Variant) -> None:
-        from runs.batch.cluster import run_in_worker
-
-        settings = self.batch.plan.batch
-        task = RunTask(
-            variant=variant,
-            out=self.batch.folder.resolve(),
-            session=self.session,
-            limits=settings.limits,
-            retries=settings.retries,
-            baseline=settings.baseline,
-            keep=settings.keep,
-            figures=settings.figures,
-            report=settings.report_per_run,
-            code=code_hash(),
-            versions=versions(),
-            kinds=self.kinds,
-        )
-        count = self._submitted[variant.run] = self._submitted.get(variant.run, 0) + 1
-        key = f"{settings.name}-{variant.run}-{self.session}-{count}"
-        future = self.cluster.client.submit(run_in_worker, task, key, self._topic, key=key, pure=False)
-        self._futures[key] = (future, variant)
-        future.add_done_callback(lambda done: self._inbox.put(done.key))
-
-    def _look(self) -> None:
-        """Take what has come in. Raises MachineError where the batch cannot go on."""
-        try:
-            item = self._inbox.get(timeout=LOOK)
-        except queue.Empty:
-            item = None
-        if self.cluster.lost:
-            raise self._lost()
-        self.cluster.keep_up()
-        if isinstance(item, dict):
-            self.batch.hear(item)
-        elif item in self._futures:
-            future, variant = self._futures.pop(item)
-            row = self._result(future, variant)
-            future.release()
-            if row is not None:
-                self.batch.finish(row)
-            else:
-                self._submit_again(variant)
-        self.batch.show(self.batch.state)
-
-    def _submit_again(self, variant: Variant) -> None:
-        """Dask gave the run up because workers were lost: once more, it finds out itself whether it was the cause."""
-        if self._submitted[variant.run] > self.batch.plan.batch.retries + AGAIN:
-            where = self.cluster.address
-            raise MachineError(f"run {variant.run} comes to no end on the workers of {where}; see {LOG} in the folder")
-        self.batch.log.write("run submitted again", run=variant.run)
-        self._submit(variant)
-
-    def _result(self, future: Any, variant: Variant) -> Row | None:
-        """The row of a run; None if Dask gave it up. Raises MachineError."""
-        from distributed import CancelledError, KilledWorker
-        from distributed.comm.core import CommClosedError
-
-        try:
-            row = self._written(variant) if future.status == "finished" else None
-            if row is None:
-                row = future.result(timeout=VISIBLE)
-        except KilledWorker:
-            return None
-        except (CancelledError, CommClosedError, TimeoutError):
-            if self.cluster.lost:
-                raise self._lost() from None
-            return None
-        except CosimError as error:
-            raise MachineError(f"{error}, then add --resume to go on") from None
-        except Exception as error:  # a worker that is not as this machine, most likely
-            raise MachineError(
-                f"run {variant.run} cannot be made by a worker of {self.cluster.address}: "
-                f"{type(error).__name__}: {error}. Its workers need the Python, packages and folders of this machine; "
-                "then add --resume to go on"
-            ) from error
-        return row
-
-    def _written(self, variant: Variant) -> Row | None:
-        """The row on disk: whether its worker still lives does not matter to it."""
-        row = finished_row(run_folder(self.batch.folder, variant.run))
-        return row if row is not None and row.key == variant.key else None
-
-    def _lost(self) -> MachineError:
-        state = self.batch.state
-        return MachineError(
-            f"the Dask scheduler at {self.cluster.address} was lost; {state.finished} of {state.total} runs are "
-            "finished and kept. Start a scheduler, then add --resume to go on"
-        )
-
-    def _abandon(self) -> None:
-        """End what still runs: the workers see that nobody wants it any more."""
-        if self.cluster.lost:
-            return
-        with suppress(Exception):
-            self.cluster.client.cancel([future for future, _ in self._futures.values()], force=True)
-        until = time.monotonic() + WAIT_FOR_END
-        while time.monotonic() < until and self._any_going_on():
-            time.sleep(0.05)
-
-    def _any_going_on(self) -> bool:
-        return any(entry.name != DASK for entry in (self.batch.folder / WORK).iterdir())

@@ -50,6 +50,7 @@ class Variant:
     folder: Path  #: from which the scenario's relative paths count
     key: str  #: content hash: equal keys give equal results; "" if it is invalid
     error: str = ""  #: why it is invalid
+    inputs: Mapping[str, str] = field(default_factory=dict)  #: SHA-256 of input files, by their path from `folder`
 
     @property
     def valid(self) -> bool:
@@ -117,14 +118,15 @@ def make_plan(batch: BatchFile) -> Plan:
         run = run_name(number, len(points))
         name = group.name if group else ""
         scenario, key, error = None, "", ""
+        inputs: Mapping[str, str] = {}
         try:
             loaded = variant_scenario(batch, group, values)
-            scenario, key, error = _checked(batch, loaded, wired, built)
+            scenario, key, error, inputs = _checked(batch, loaded, wired, built)
         except (ScenarioError, PathError) as wrong:
             error = str(wrong)
         if error:
             error = _with(values, error)
-        variants.append(Variant(number, run, name, values, scenario, batch.base.folder, key, error))
+        variants.append(Variant(number, run, name, values, scenario, batch.base.folder, key, error, inputs))
     checked = _check_outputs(batch, variants)
     return Plan(batch, tuple(variants), checked.figures, (*checked.remarks, *_equal_runs(variants)))
 
@@ -145,16 +147,16 @@ def variant_scenario(batch: BatchFile, group: Group | None, values: Mapping[str,
 
 def _checked(
     batch: BatchFile, scenario: Scenario, wired: dict[str, _Wired], built: dict[str, Any]
-) -> tuple[Mapping[str, Any] | None, str, str]:
-    """A scenario as plain data and its key; or the error of its wiring."""
+) -> tuple[Mapping[str, Any] | None, str, str, Mapping[str, str]]:
+    """A scenario as plain data, its key, the error of its wiring in their place, and the hashes of its input files."""
     plain = scenario.as_mapping()
     shape = _sha256({name: value for name, value in plain.items() if name != "seed"})
     if shape not in wired:
         wired[shape] = _wire(scenario, built)
     found = wired[shape]
     if found.error:
-        return None, "", found.error
-    return plain, content_key(batch, plain, found.inputs, found.kinds), ""
+        return None, "", found.error, {}
+    return plain, content_key(batch, plain, found.inputs, found.kinds), "", found.inputs
 
 
 def _wire(scenario: Scenario, built: dict[str, Any]) -> _Wired:

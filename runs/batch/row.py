@@ -38,6 +38,8 @@ class Row(Settings):
     """Of the results, all outputs included, those not kept too."""
     baseline_digest: str = ""
     """Of the undisturbed twin's."""
+    code: str = ""
+    """The hash of the code that made it, versions of packages included."""
     wall_s: float | None = None
     """Wall time of the whole run [s], its twin and start-up included."""
     startup_s: float | None = None

@@ -34,18 +34,17 @@ def describe(plan: Plan) -> dict[str, Any]:
     }
 
 
-def collect(folder: Path, plan: Plan) -> pandas.DataFrame:
-    """Write the table of all runs of the plan that are finished, and `batch.json` with its checksums.
+def collect(folder: Path, plan: Plan) -> list[Row]:
+    """Write the table of all runs of the plan that are finished, and `batch.json` with its checksums; their rows.
 
     A run of an earlier scenario that still waits for its replacement is none of them.
     Raises OSError, ValueError where a row cannot be read.
     """
     planned = {variant.run: variant.key for variant in plan.variants}
     found = [(run, read_row(run_folder(folder, run) / ROW)) for run in finished_runs(folder) if run in planned]
-    rows = [row for run, row in found if row.key == planned[run]]
-    table = table_of(plan, sorted(rows, key=lambda row: row.number))
-    write_table(folder, table, describe(plan))
-    return table
+    rows = sorted((row for run, row in found if row.key == planned[run]), key=lambda row: row.number)
+    write_table(folder, table_of(plan, rows), describe(plan))
+    return rows
 
 
 def table_of(plan: Plan, rows: Sequence[Row]) -> pandas.DataFrame:
@@ -71,6 +70,7 @@ def table_of(plan: Plan, rows: Sequence[Row]) -> pandas.DataFrame:
     columns |= {
         "digest": [row.digest for row in rows],
         "baseline_digest": [row.baseline_digest for row in rows],
+        "code": [row.code for row in rows],
         "seconds.simulated": _numbers([row.simulated_s for row in rows]),
         "seconds.wall": _numbers([row.wall_s for row in rows]),
         "seconds.startup": _numbers([row.startup_s for row in rows]),

@@ -1,7 +1,8 @@
-"""One run of a batch, as a worker does it: in a child process, within its limits, into a folder that appears whole.
+"""One run of a batch, as a worker does it: in a child process, within its limits, in a folder of its own.
 
-A run is made in a folder of its own under `.work/` and renamed to `runs/<run>` when its row is written: what is there
-is finished. Two that make the same run at once (a worker that was thought lost) do not meet; the first one counts.
+A run is made in a folder of its own under `.work/`, and finished there. Whoever asked for it puts it into its place
+once it has seen that all is there as it was written. Two that make the same run at once (one of them was thought lost)
+do not meet, and a worker that nobody waits for any more changes nothing.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cosim.batch_folder import ROW, RUNS, finish_run, run_folder
+from cosim.code_identity import code_hash
 from cosim.engine.files import SCRATCH
 from cosim.errors import MachineError
 from cosim.registry import federate_kinds
 from cosim.results import BASELINE
+from cosim.stored_files import damage
 from cosim.units import format_duration
 from runs.batch.file import RunLimits
 from runs.batch.plan import Variant
@@ -31,18 +34,26 @@ from runs.batch.row import Row, read_row
 from runs.batch.zygote import Zygote
 
 WORK = ".work"  #: the subfolder of a batch's folder where unfinished runs are
+DASK = "dask"  #: the subfolder of it that the workers on this machine use
 LOG = "run.log"
-OUTPUT = "output.log"  #: what the run's own process printed, as long as it runs
+OUTPUT = "output.log"  #: what the run's own process printed, beside its folder as long as it runs
 
 POLL = 0.1  #: [s] between two looks at the time and at who wants the run
 MEMORY_POLL = 0.5  #: [s] between two looks at the memory, which cost more
 GRACE = 8.0  #: [s] for a run to end in good order once its time is over
+STOPPED_POLL = 2.0  #: [s] between two looks at whether a process of the run stands still
+STOPPED = 15.0  #: [s] after which one that does is lost
+KILLED_WITHIN = 5.0  #: [s] that the end of a killed run may take to be told
 
-FINISHED, MACHINE, DISK, INTERRUPTED = 0, 75, 28, 130  #: exit codes of a run's process
+FINISHED, MACHINE, DISK, OTHER, INTERRUPTED = 0, 75, 28, 76, 130  #: exit codes of a run's process
 
 
 class Stopped(Exception):  # noqa: N818 - it is no error
     """Nobody wants the run any more."""
+
+
+class OtherError(MachineError):
+    """The worker would not compute what the client means: other code, or other input files."""
 
 
 class DiskFullError(MachineError):
@@ -62,8 +73,7 @@ class RunTask:
     keep: tuple[str, ...]
     figures: Mapping[str, Any]
     report: bool
-    code: str = ""  #: hash of the code that the client runs
-    versions: Mapping[str, str] = field(default_factory=dict)  #: of the client's packages
+    code: str = ""  #: hash of the code that the client runs; "" where that is this process's
     kinds: tuple[str, ...] = ()  #: of federates, worth importing before
 
     @property
@@ -72,15 +82,32 @@ class RunTask:
         return run_folder(self.out, self.variant.run)
 
 
-def execute(task: RunTask, stop: Callable[[], bool], worker: str = "") -> Row:
-    """Make the run, unless it is there already, and return its row.
+@dataclass(frozen=True)
+class Made:
+    """A run that was made, and where it waits to be put into its place."""
 
-    Raises Stopped if `stop` says so, DiskFullError, MachineError where the folder cannot be written.
+    row: Row
+    folder: Path
+
+
+def execute(task: RunTask, stop: Callable[[], bool], worker: str = "") -> Row:
+    """Make the run here and put it into its place, unless it is there already; its row. Raises as `make` does."""
+    done = finished_row(task.folder)
+    if done is not None and done.key == task.variant.key:
+        return done
+    made = make(task, stop, worker)
+    try:
+        return take_in(made, task.out)
+    except OSError as error:
+        raise _of_disk(task, error) from None
+
+
+def make(task: RunTask, stop: Callable[[], bool], worker: str = "") -> Made:
+    """Make the run in a folder of its own.
+
+    Raises Stopped if `stop` says so, OtherError, DiskFullError, MachineError where the folder cannot be written.
     """
     try:
-        done = finished_row(task.folder)
-        if done is not None and done.key == task.variant.key:
-            return done
         tries = _Tries(task)
         while True:
             if tries.count > task.retries:
@@ -89,12 +116,13 @@ def execute(task: RunTask, stop: Callable[[], bool], worker: str = "") -> Row:
                     f"its worker was lost each of the {times} it ran; it may need more memory than the worker has. "
                     "Set limits.memory in the batch file, so that it ends before its worker does."
                 )
-                return _publish(task, _empty(task), row_of(task.variant, "lost", error=error), tries, worker)
+                lost = row_of(task.variant, "lost", error=error, code=task.code)
+                return _finish(task, _new_folder(task), lost, tries, worker)
             with tries.begin():
-                folder = _empty(task)
+                folder = _new_folder(task)
                 code, row = _attempt(task, folder, stop, worker)
             if code != MACHINE or tries.count > task.retries:
-                return _publish(task, folder, row, tries, worker)
+                return _finish(task, folder, row, tries, worker)
             shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         raise _of_disk(task, error) from None
@@ -141,71 +169,93 @@ class _Tries:
         except Stopped:
             with contextlib.suppress(OSError):
                 os.truncate(self._file, self.count - 1)
+                if self.count == 1:
+                    self._file.unlink()
+                    self.folder.rmdir()  # unless another works there
             raise
 
 
-def _empty(task: RunTask) -> Path:
-    """A new folder to make the run in; what earlier tries left goes."""
-    around = task.out / WORK / task.variant.run
-    for old in around.iterdir():
-        if old.is_dir():
-            shutil.rmtree(old, ignore_errors=True)
-    folder = around / secrets.token_hex(4)
+def _new_folder(task: RunTask) -> Path:
+    """A new folder to make the run in; another worker, thought lost, may have its own beside it."""
+    folder = task.out / WORK / task.variant.run / secrets.token_hex(8)
     folder.mkdir(parents=True)
     return folder
 
 
 def _attempt(task: RunTask, folder: Path, stop: Callable[[], bool], worker: str) -> tuple[int, Row]:
-    """One try in a process of its own: its exit code, and the row. Raises Stopped, DiskFullError, OSError."""
+    """One try in a process of its own: its exit code, and the row.
+
+    Raises Stopped, OtherError, DiskFullError, OSError.
+    """
     from runs.batch.child import Work
 
     began = time.monotonic()
-    output = folder.parent / OUTPUT
-    output.unlink(missing_ok=True)
+    output = folder.with_name(f"{folder.name}.{OUTPUT}")
     try:
         with Zygotes.of_this_process().take(task.kinds, task.code) as zygote:
             zygote.start(Work(task, folder), output)
             code, exceeded = _watch(task, zygote, stop)
+    except OtherError:
+        _remove(folder, output)
+        raise
     except MachineError as error:
         _note(folder, output)
-        lost = row_of(task.variant, "failed", error=str(error), wall_s=time.monotonic() - began, worker=worker)
+        wall = time.monotonic() - began
+        lost = row_of(task.variant, "failed", error=str(error), code=task.code, wall_s=wall, worker=worker)
         return MACHINE, lost
     except Stopped:
-        shutil.rmtree(folder.parent, ignore_errors=True)
+        _remove(folder, output)
         raise
-    if code == DISK:
-        shutil.rmtree(folder.parent, ignore_errors=True)  # room for what has been finished
-        raise _no_room(task)
-    row = finished_row(folder) if code in (FINISHED, MACHINE) else None
+    row = finished_row(folder) if code in (FINISHED, MACHINE, OTHER) else None
+    if code in (DISK, OTHER):
+        _remove(folder, output)  # room for what has been finished
+        raise _no_room(task) if code == DISK else OtherError(row.error if row else "it has other input files")
     if row is None:
         _note(folder, output)
         why = _OVER[exceeded](task) if exceeded else _ended_badly(code)
-        row = row_of(task.variant, exceeded or "failed", error=why)
+        row = row_of(task.variant, exceeded or "failed", error=why, code=task.code)
         code = FINISHED if exceeded else MACHINE
+    output.unlink(missing_ok=True)
     return code, row.update(wall_s=time.monotonic() - began, worker=worker)
 
 
 def _watch(task: RunTask, zygote: Zygote, stop: Callable[[], bool]) -> tuple[int, str | None]:
-    """Wait for the run's process; its exit code, and which limit it exceeded. Raises Stopped, MachineError."""
-    began = looked = time.monotonic()
+    """Wait for the run's process; its exit code, and which limit it exceeded. Raises Stopped, MachineError.
+
+    Nothing here waits for a process that stands still: what does not answer to its end is killed with all it started.
+    """
+    began = looked = stood = seen = time.monotonic()
     limit = None if task.limits.time is None else task.limits.time / 1e9
     exceeded: str | None = None
     while (code := zygote.wait(POLL)) is None:
         now = time.monotonic()
         if stop():
-            zygote.signal(signal.SIGKILL)
-            while zygote.wait(POLL) is None:
-                pass
+            _kill(zygote)
             raise Stopped
         if limit is not None and now - began > limit:
-            zygote.signal(signal.SIGTERM if exceeded is None else signal.SIGKILL)
+            if exceeded is not None:
+                return _kill(zygote), exceeded
+            zygote.signal(signal.SIGTERM)
             exceeded, limit = "timeout", now - began + GRACE
         if task.limits.memory is not None and now - looked > MEMORY_POLL:
             looked = now
             if zygote.memory() > task.limits.memory:
-                zygote.signal(signal.SIGKILL)
-                exceeded, limit = "memory", None
+                return _kill(zygote), "memory"
+        if now - seen > STOPPED_POLL:
+            seen, stood = now, stood if zygote.stopped() else now
+            if seen - stood > STOPPED:
+                _kill(zygote)
+                raise MachineError(f"a process of the run stood still for {STOPPED:.0f} s (SIGSTOP), and was ended")
     return code, exceeded
+
+
+def _kill(zygote: Zygote) -> int:
+    """End the run with all that it started; its exit code. Where the zygote does not tell it, that ends too."""
+    zygote.signal(signal.SIGKILL)
+    code = zygote.wait(KILLED_WITHIN)
+    if code is None:
+        zygote.kill()
+    return -signal.SIGKILL if code is None else code
 
 
 def _too_long(task: RunTask) -> str:
@@ -226,38 +276,64 @@ def _ended_badly(code: int) -> str:
     return f"the run's process was {how}; if nobody did that, the machine may have run out of memory. See its {LOG}"
 
 
+def _remove(folder: Path, output: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    output.unlink(missing_ok=True)
+
+
 def _note(folder: Path, output: Path) -> None:
     """Make a log of what the processes of an ended run printed."""
     parts = [(folder / LOG).read_text(errors="replace")] if (folder / LOG).exists() else []
     for path in (*sorted((folder / SCRATCH).glob("*.log")), output):
         text = path.read_text(errors="replace") if path.exists() else ""
         if text.strip():
-            parts.append(f"== process {path.stem}\n{text}\n")
+            parts.append(f"== process {'run' if path is output else path.stem}\n{text}\n")
+    output.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         (folder / LOG).write_text("".join(parts))
 
 
-def _publish(task: RunTask, folder: Path, row: Row, tries: _Tries, worker: str) -> Row:
-    """Put a run in its place; the row of the one that was first. Raises OSError."""
+def _finish(task: RunTask, folder: Path, row: Row, tries: _Tries, worker: str) -> Made:
+    """Finish a run where it was made. Raises OSError."""
     for scratch in (folder / SCRATCH, folder / BASELINE / SCRATCH):
         shutil.rmtree(scratch, ignore_errors=True)
     log = f"{RUNS}/{task.variant.run}/{LOG}" if (folder / LOG).exists() else ""
-    row = publish(row.update(attempts=max(1, tries.count), worker=worker, log=log), folder, task.folder)
-    shutil.rmtree(tries.folder, ignore_errors=True)
-    return row
+    row = row.update(attempts=max(1, tries.count), worker=worker, log=log)
+    finish_run(folder, as_written(row))
+    return Made(row, folder)
+
+
+def made_of(variant: Variant, out: Path) -> tuple[Made | None, str]:
+    """A run that a worker has made, whole as it was written, if there is one; else what is wrong with what there is."""
+    around, problem = out / WORK / variant.run, "nothing of it has come here"
+    for folder in sorted(around.iterdir()) if around.is_dir() else ():
+        row = finished_row(folder)
+        if row is None or row.key != variant.key:
+            continue
+        if row.code != code_hash():
+            problem = "it was made by other code"
+            continue
+        found = damage(folder, always=(ROW,))
+        if not found:
+            return Made(row, folder), ""
+        problem = found[0]
+    return None, problem
+
+
+def take_in(made: Made, out: Path) -> Row:
+    """Put a run that was made into its place in the batch's folder `out`, and clear up after it. Raises OSError."""
+    place = run_folder(out, made.row.run)
+    place.parent.mkdir(exist_ok=True)
+    swap(made.folder, place)
+    shutil.rmtree(out / WORK / made.row.run, ignore_errors=True)
+    return made.row
 
 
 def publish(row: Row, folder: Path, place: Path) -> Row:
-    """Make the run in `folder` the finished one in `place`, whole; the row of the first one there. Raises OSError."""
+    """Finish the run in `folder` and put it into `place`. Raises OSError."""
     finish_run(folder, as_written(row))
     place.parent.mkdir(exist_ok=True)
-    try:
-        folder.rename(place)
-    except OSError:
-        first = finished_row(place)
-        if first is not None and first.key == row.key:
-            return first
-        swap(folder, place)  # with half a run, or an earlier scenario's
+    swap(folder, place)
     return row
 
 
@@ -312,15 +388,19 @@ class Zygotes:
         return cls._here
 
     def prepare(self, kinds: Sequence[str], code: str) -> None:
-        """Have one that has imported what federates of `kinds` need."""
-        zygote = self._fitting(kinds, code)
-        self._give_back(zygote, code)
+        """Have one that has imported what federates of `kinds` need; it need not be waited for."""
+        self._give_back(self._fitting(kinds, code), code)
 
     @contextmanager
     def take(self, kinds: Sequence[str], code: str) -> Iterator[Zygote]:
-        """One for a run with federates of `kinds`, which nobody else uses. Raises MachineError if it is lost."""
+        """One for a run with federates of `kinds`, which nobody else uses.
+
+        Raises MachineError if it is lost, OtherError if the code here is not that of the hash `code`.
+        """
         zygote = self._fitting(kinds, code)
         try:
+            if code and zygote.code != code:
+                raise OtherError("runs other code of cosim, or has other versions of its packages")
             yield zygote
         except Stopped:
             self._give_back(zygote, code)

@@ -21,6 +21,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -28,6 +29,7 @@ from typing import Any
 
 import psutil
 
+from cosim.code_identity import code_hash
 from cosim.engine.lifeline import die_with_parent
 from cosim.engine.zygote import needed_by, threads_at_risk
 from cosim.errors import MachineError
@@ -35,6 +37,7 @@ from cosim.errors import MachineError
 POLL = 0.05  #: [s] between two looks where the system has no file descriptors of processes
 IDLE = 60.0  #: [s] after which one that nobody uses ends
 STARTS_WITHIN = 120.0  #: [s] that the imports may take, on a busy machine
+ENDS_WITHIN = 10.0  #: [s] that a killed process may take to be gone
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 #: What a run's child and its hosts need, imported once.
@@ -67,6 +70,14 @@ class Zygote:
         there.close()
         self._child: int | None = None
 
+    @cached_property
+    def code(self) -> str:
+        """The hash of the code that its runs run, as it has imported it. Raises MachineError."""
+        try:
+            return str(self._answer())
+        except (EOFError, OSError):
+            raise self._lost() from None
+
     @property
     def alive(self) -> bool:
         """Whether it can fork."""
@@ -74,13 +85,17 @@ class Zygote:
 
     def start(self, work: Work, log: Path) -> None:
         """Fork a child that does `work` (it must pickle) and writes what it prints to `log`. Raises MachineError."""
+        _ = self.code  # it tells this first
         try:
             self._pipe.send((work, str(log)))
-            if not self._pipe.poll(STARTS_WITHIN):
-                raise MachineError(f"no process for runs came up within {STARTS_WITHIN:.0f} s; the machine is too busy")
-            self._child = self._pipe.recv()
+            self._child = self._answer()
         except (EOFError, OSError):
             raise self._lost() from None
+
+    def _answer(self) -> Any:
+        if not self._pipe.poll(STARTS_WITHIN):
+            raise MachineError(f"no process for runs came up within {STARTS_WITHIN:.0f} s; the machine is too busy")
+        return self._pipe.recv()
 
     def wait(self, seconds: float) -> int | None:
         """The exit code of the child (negative: its signal), or None if it runs on. Raises MachineError.
@@ -106,14 +121,25 @@ class Zygote:
         child = self._child
         return 0 if child is None else sum(_resident(process) for process in _tree(child))
 
+    def stopped(self) -> bool:
+        """Whether it, its child or a process of that stands still (SIGSTOP), and so answers to nothing but SIGKILL."""
+        return any(_is_stopped(process) for process in _tree(self._process.pid))
+
     def close(self) -> None:
         """End it, and what it still runs."""
         self._pipe.close()
         try:
             self._process.wait(5)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.kill()
+
+    def kill(self) -> None:
+        """End it at once, and all that came of it, even where they stand still."""
+        for process in reversed(_tree(self._process.pid)):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(ENDS_WITHIN)
 
     def _lost(self) -> MachineError:
         self.close()
@@ -128,6 +154,13 @@ def _tree(pid: int) -> list[psutil.Process]:
         return [first, *first.children(recursive=True)]
     except psutil.Error:
         return []
+
+
+def _is_stopped(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_STOPPED
+    except psutil.Error:
+        return False
 
 
 def _resident(process: psutil.Process) -> int:
@@ -146,7 +179,8 @@ def _resident(process: psutil.Process) -> int:
 
 
 def serve(pipe: Connection) -> None:
-    """Fork a child for each work that comes, until the worker is gone or wants nothing for long."""
+    """Say which code runs here; fork a child for each work that comes, until the worker is gone or wants nothing."""
+    pipe.send(code_hash())
     while True:
         if not pipe.poll(IDLE):
             return
