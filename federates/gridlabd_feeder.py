@@ -219,7 +219,7 @@ class GridlabdFeeder(Federate):
         config = self.config
         unread = () if config.meter_to else without_effect(config, ["metering_interval"], "nobody gets the readings")
         if self._plan is None:
-            return (*unread, *(self._own.left_out() if self._own is not None else ()))
+            return (*unread, *(self._own.left_out(self._clock) if self._own is not None else ()))
         given = {name: getattr(config.homes, name) for name in config.homes.model_fields_set}
         return (*unread, *idle_settings(given, self._plan.homes, self._distributions))
 

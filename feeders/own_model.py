@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feeders.glm import Clock, GlmError, Site, clock_text, fault_check, gridlabd_object
+from feeders.glm_players import in_standard_time, look_at, to_standard
 from feeders.glm_reader import READERS, WRITERS, GlmObject, edited, read_glm
 from feeders.gridlabd_engine import Engine, PowerFlowError, check_model
 from feeders.head_voltage import HeadVoltageError, is_dead
@@ -73,6 +74,7 @@ class OwnPlan:
         for number, name in enumerate(meters):
             self._find(name, METERS, f"meters.{number}")
         self._check_switching()
+        self._check_zones()
 
     def _find(self, name: str, kinds: Sequence[str], setting: str, among: Iterable[str] = ()) -> GlmObject:
         """The object of that name and one of those classes; it is `among` those named, if any are."""
@@ -138,6 +140,22 @@ class OwnPlan:
                 "Use `solver_method NR`.",
             )
 
+    def _check_zones(self) -> None:
+        """Times with a zone need one of the model's clock. Raises OwnModelError."""
+        for item in self.played():
+            zone = look_at(Path(item.properties["file"])).zone
+            try:
+                known = to_standard(self.model.clock.get("timezone", "")) if zone else {"": timedelta(0)}
+            except GlmError as error:
+                raise OwnModelError("glm", f"{item.properties['file']}: zone '{zone}', and {error}") from None
+            if zone not in known:
+                problem = f"{item.properties['file']}: the model's clock knows no zone '{zone}'"
+                raise OwnModelError("glm", problem, f"It knows {', '.join(known)}.")
+
+    def played(self) -> list[GlmObject]:
+        """The objects that play a file."""
+        return [item for item in self.model.of("player", "shaper") if Path(item.properties.get("file", "")).is_file()]
+
     def guard(self) -> str:
         """The object that takes a section behind an opened switch to 0 V, where one may be opened.
 
@@ -152,7 +170,7 @@ class OwnPlan:
         wanted = self.newton and self.operated_switches() and not single and not self.model.of("fault_check")
         return fault_check() if wanted else ""
 
-    def left_out(self) -> Iterator[str]:
+    def left_out(self, clock: Clock) -> Iterator[str]:
         """What of the model and the scenario do not reach each other, a sentence each."""
         model, name = self.model, self.model.path.name
         climates = model.of("climate")
@@ -170,9 +188,18 @@ class OwnPlan:
         if model.clock:
             zone = f", {model.clock['timezone']}" if "timezone" in model.clock else ""
             yield f"{name}: its clock{zone}; the scenario's is taken, without daylight saving"
+        for item in self.played():
+            path = Path(item.properties["file"])
+            times, file = look_at(path), path.name
+            if times.first is None or times.last is None or item.properties.get("loop", "0") not in ("0", ""):
+                continue
+            if times.last < clock.start:
+                yield f"{name}: the rows of {file} end before the scenario's start, at {times.last}; the last holds"
+            if times.first > clock.start + clock.duration:
+                yield f"{name}: the rows of {file} begin after the scenario's end, at {times.first}"
         for item in climates if self.climate else ():
-            if file := item.properties.get("tmyfile"):
-                yield f"{name}: the weather file '{file}' of its climate object; the scenario's weather is taken"
+            if weather := item.properties.get("tmyfile"):
+                yield f"{name}: the weather file '{weather}' of its climate object; the scenario's weather is taken"
         asserts = self.asserts()
         if asserts:
             yield f"{name}: its assert objects ({len(asserts)}), as their values hold for one time and voltage"
@@ -189,9 +216,13 @@ class OwnPlan:
         """The files that the model writes, as they are named in the run's folder."""
         return [new for item, name in self._written() if (new := _inside(item.properties[name]))]
 
-    def text(self, clock: Clock, site: Site | None) -> str:
-        """The model with the scenario's clock, place and the guards; its lines keep their numbers."""
-        edits = [(*span, f'"{item.properties[name]}"') for item, name in self._read() if (span := item.spans[name])]
+    def text(self, clock: Clock, site: Site | None, folder: Path) -> str:
+        """The model with the scenario's clock, place and the guards; its lines keep their numbers.
+
+        What it plays with zones in its times is written to `folder` anew, in local standard time. Raises GlmError.
+        """
+        moved = {id(item): self._played_here(item, folder / f"played_{n}") for n, item in enumerate(self.played())}
+        edits = [(*item.spans[name], f'"{moved.get(id(item), item.properties[name])}"') for item, name in self._read()]
         for item, name in self._written():
             if new := _inside(item.properties[name]):
                 edits.append((*item.spans[name], f'"{new}"'))
@@ -211,6 +242,15 @@ class OwnPlan:
                 self.guard(),
             ]
         )
+
+    def _played_here(self, item: GlmObject, place: Path) -> str:
+        """The file that an object plays, in local standard time."""
+        path = Path(item.properties["file"])
+        if not look_at(path).zone:
+            return str(path)
+        lines = in_standard_time(path, self.model.clock["timezone"])
+        place.write_text("".join(lines), "utf-8", errors="surrogateescape")
+        return str(place)
 
     def _head_as_meter(self) -> Iterator[tuple[int, int, str]]:
         """The edits that make the swing, a node, a meter; others may refer to it by class and number."""
@@ -264,7 +304,7 @@ class OwnModel:
 
         """
         self.plan, self.clock, self.meters = plan, clock, plan.meters
-        text, place = plan.text(clock, site), plan.model.place
+        text, place = plan.text(clock, site, folder.absolute()), plan.model.place
         check_model(text, folder, place)
         for output in plan.outputs():
             Path(output.rpartition(":")[2]).parent.mkdir(parents=True, exist_ok=True)

@@ -143,6 +143,28 @@ def test_a_node_with_a_hyphen_as_swing_and_files_beside_their_file(tmp_path: Pat
     assert not (tmp_path / "out").exists()
 
 
+def test_times_of_players_are_local_standard_time(tmp_path: Path) -> None:
+    """A clock of EST+5EDT: 12:01 EST is 12:01, 13:02 EDT is 12:02, and 17:03 UTC is 12:03 by POSIX' rule for TZ.
+
+    GridLAB-D itself stops at EST under the scenario's clock, and would take UTC for local time.
+    """
+    rows = [f"2014-01-16 {at},{kw}000+100000j\n" for at, kw in (("11:00:00 EST", 300), ("12:01:00 EST", 310))]
+    rows += ["2014-01-16 13:02:00 EDT,320000+100000j\n", "2014-01-16 17:03:00 UTC,330000+100000j\n"]
+    (tmp_path / "zones.player").write_text("".join(rows))
+    player = 'object player { parent lo; property constant_power_A; file "zones.player"; }'
+    own = _write(tmp_path, "clock { timezone EST+5EDT; }\n" + MODEL + player)
+    given = alone(_run, own, tmp_path / "run", 5)["power"][:, 0].real
+    assert given == pytest.approx(np.array([0.300, 0.310, 0.320, 0.330, 0.330]), abs=0.001)
+    with pytest.raises(
+        ConfigError, match=r"zones\.player: the model's clock knows no zone 'EST' It knows UTC, GMT, PST"
+    ):
+        _federate(_write(tmp_path, "clock { timezone PST+8PDT; }\n" + MODEL + player))
+    with pytest.raises(
+        ConfigError, match=r"zones\.player: zone 'EST', and the time zone '' of the model's clock is not"
+    ):
+        _federate(_write(tmp_path, MODEL + player))
+
+
 @pytest.mark.parametrize("out", [Path("results/here"), Path("with blank/ä")])
 def test_a_run_from_another_folder(
     run_to_end: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: Path
@@ -251,7 +273,7 @@ def test_a_swing_that_others_call_by_its_number_is_a_meter_to_them(tmp_path: Pat
     text = MODULES + SWING.replace("VOLTAGE", VOLTAGE).replace("object meter", "object node:150") + LINE
     text += LOAD.replace("from src", "from node:150").replace("name b;", "name b; bustype SWING_PQ;")
     plan = OwnPlan(Path(_write(tmp_path, text)["glm"]), "src", "", ())
-    written = plan.text(Clock(START, timedelta(hours=1), 60), None)
+    written = plan.text(Clock(START, timedelta(hours=1), 60), None, tmp_path)
     assert "object meter:150 {" in written
     assert "from meter:150;" in written
 
