@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import Field
 
-from cosim.contract import Context, Exchange, Federate, Port, Time
+from cosim.contract import Context, Exchange, Federate, Flow, Port, Stock, Time
 from cosim.settings import Settings
 from cosim.units import Power, Price
 
@@ -36,8 +36,11 @@ class PriceBattery(Federate):
         return [
             Port("price", "$/MWh", "in", "price of energy at the battery's bus", initial=10.0),
             Port("power", "MVA", "out", "power taken from the grid", is_complex=True),
-            Port("stored", "1", "out", "stored energy as a share of the capacity", range=(0.0, 1.0)),
+            Port("stored", "MWh", "out", "stored energy"),
         ]
+
+    def stocks(self) -> Sequence[Stock]:
+        return [Stock("stored", (Flow("power", "step that begins"),), capacity=self.config.energy)]
 
     def solve(self, time: Time, inputs: Exchange) -> Exchange:
         price = float(inputs.values["price"])
@@ -45,7 +48,7 @@ class PriceBattery(Federate):
         hours = self.context.step / 3.6e12
         room = (self.config.energy - self.stored) / hours
         self.power = min(max(wanted, -self.stored / hours), room)
-        return Exchange({"power": np.array(complex(self.power)), "stored": np.array(self.stored / self.config.energy)})
+        return Exchange({"power": np.array(complex(self.power)), "stored": np.array(self.stored)})
 
     def commit(self, time: Time) -> None:
         self.stored += self.power * self.context.step / 3.6e12
