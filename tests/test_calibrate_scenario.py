@@ -298,3 +298,13 @@ def test_wrong_files_are_refused_before_anything_runs(tmp_path: Path) -> None:
         json.dumps({**SCENARIO, "horizon": {"start": "2014-01-13 00:00", "duration": "24 h", "step": "30 min"}})
     )
     assert "no row of it lies in a fit period and in the scenario's horizon" in faults(scenario="other_day.yaml")
+    # Rows by another clock than the scenario's would be held against it hours apart.
+    data = {**good["data"][0], "time": {"column": "time", "zone": "UTC"}}
+    path.write_text(json.dumps({**good, "data": [data]}))
+    with pytest.raises(ScenarioError, match=r"UTC\+0 here, and the weather 'melbourne_2014_01' is at UTC\+10.*`local`"):
+        check_file(path)
+    stamped = {**good["data"][0], "time": {"column": "time", "zone": "+10:00", "stamps": "end"}}
+    good["target"]["series"]["load"]["stamps"] = "end"
+    path.write_text(json.dumps({**good, "data": [stamped]}))
+    with pytest.raises(ScenarioError, match="says what a row is, and the `time` of its data does too"):
+        check_file(path)

@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+import cosim
 from cosim.calibrated import Score
 from cosim.errors import Fault, ScenarioError, SolverError
+from cosim.scenario import Scenario
 from cosim.settings import InputFile, Settings
+from cosim.site import Site
 from runs.batch.figures import figure_problem
 from runs.batch.file import BatchFile, RunLimits
 from runs.batch.plan import variant_scenario
@@ -156,6 +159,8 @@ class ScenarioParameters(Target):
                 problem = "says what a row is, and the `time` of its data does too."
                 faults.append(Fault(place(("target", "series", name, "stamps")), problem, "Say it once."))
         if not faults:
+            faults += self._other_clocks(task, batch)
+        if not faults:
             for each in self._observed(task, batch).series:
                 if not each.fitted.any():
                     problem = (
@@ -163,6 +168,23 @@ class ScenarioParameters(Target):
                     )
                     remedy = "Correct horizon, split, or the zone of the data."
                     faults.append(Fault(place(("target", "series", each.name)), problem, remedy))
+        return faults
+
+    def _other_clocks(self, task: Task, batch: BatchFile) -> list[Fault]:
+        """Data whose local standard time is not the scenario's clock: its rows would be compared at the wrong hour."""
+        first = {name: each.written(each.begin) for name, each in self.config.parameters.items()}
+        site = _site_of(variant_scenario(batch, None, first))
+        faults = []
+        for number, data in enumerate(task.file.data if site is not None else ()):
+            table = task.tables[data.name]
+            offset = float((table.standard[0] - table.utc[0]) / np.timedelta64(3600, "s"))
+            if site is not None and abs(offset - site.utc_offset) > 1e-6:
+                name = "zone" if data.time.local is None else "local"
+                place = task.file.document.place(("data", number, "time", name))
+                problem = (
+                    f"local standard time is UTC{offset:+g} here, and {site.source} is at UTC{site.utc_offset:+g}."
+                )
+                faults.append(Fault(place, problem, "State in `local` the zone of the scenario's place."))
         return faults
 
     def _batch(self, file: CalibrationFile, observed: Observed | None) -> BatchFile:
@@ -290,6 +312,14 @@ class ScenarioParameters(Target):
                 )
             )
         return scores
+
+
+def _site_of(scenario: Scenario) -> Site | None:
+    """The place of a scenario: its own, or its weather's."""
+    federation = cosim.wire(scenario)
+    weather = [federation.build(spec).facts() for spec in federation.federates if spec.name == "weather"]
+    facts = [*scenario.facts(), *(fact for found in weather for fact in found)]
+    return next((fact for fact in facts if isinstance(fact, Site)), None)
 
 
 def _baselines(table: Table, measured: Floats, fitted: Flags) -> dict[str, Floats]:
