@@ -57,11 +57,11 @@ def followed(scenario: Scenario) -> dict[str, int]:
     return found
 
 
-def stand_in(scenario: Scenario, name: str) -> StandIn | None:
-    """Whose place the federate `name` takes in the window, if it is the feeder of one."""
+def stand_in(scenario: Scenario, part: Part) -> StandIn | None:
+    """Whose place a federate takes in the window, if it is the feeder of one and has no DER beside the day's."""
     window = scenario.event_window
-    feeder = next((feeder for feeder in followed(scenario) if window_name(feeder) == name), None)
-    if window is None or feeder is None:
+    feeder = next((feeder for feeder in followed(scenario) if window_name(feeder) == part.name), None)
+    if window is None or feeder is None or getattr(part.config, "der", None):
         return None
     opening = window.opening(scenario.horizon.start)
     return StandIn.model_validate({"federate": feeder, "opening": f"{opening} ns"})

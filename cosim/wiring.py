@@ -116,7 +116,7 @@ def wire(scenario: Scenario, built: dict[str, Part] | None = None) -> Federation
             group=next((number for number, group in enumerate(groups) if part.name in group.members), None),
             process=_process(scenario, part, parts),
             step=_step(scenario, part.name),
-            stands_for=stand_in(scenario, part.name),
+            stands_for=stand_in(scenario, part),
         )
         for part in parts.values()
     ]

@@ -67,7 +67,7 @@ def test_what_the_window_changes_is_no_difference() -> None:
 
 
 def test_the_wiring_says_who_stands_for_whom() -> None:
-    scenario = {
+    scenario: dict[str, Any] = {
         "name": "window",
         "horizon": {"start": "2014-01-16 12:00", "duration": "5 min"},
         "feeders": [{"name": "oak", "model": {"kind": "opendss_feeder", "feeder": "ieee13"}}],
@@ -76,3 +76,6 @@ def test_the_wiring_says_who_stands_for_whom() -> None:
     found = {spec.name: spec.stands_for for spec in wire(from_mapping(scenario)).federates}
     assert found["oak"] is None
     assert found["oak_window"] == StandIn.model_validate({"federate": "oak", "opening": "2 min"})
+    scenario["event_window"]["feeders"] = [{"name": "oak", "model": {"der": [{"name": "pv", "count": 9}]}}]
+    of_der = {spec.name: spec.stands_for for spec in wire(from_mapping(scenario)).federates}
+    assert of_der["oak_window"] is None, "it draws less than the feeder of the day by what its DER give"
