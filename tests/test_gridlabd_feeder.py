@@ -363,7 +363,7 @@ def test_a_dead_head_darkens_a_model_of_ones_own_and_its_house_returns(tmp_path:
     assert not outputs["power"][10:25].any()
     assert not outputs["home_power"][10:25].any()
     assert (outputs["home_power"][25:, 0] > outputs["home_power"][:10, 0].mean() + 3.0).all()
-    assert (outputs["power"][25:].real.sum(axis=1) > outputs["power"][:10].real.sum(axis=1).max()).all()
+    assert (outputs["power"][25:].real.sum(axis=1) > outputs["power"][:10].real.sum(axis=1).mean() + 0.003).all()
 
 
 def test_storage_in_a_model_of_ones_own_behind_a_dead_head_is_no_good_run(tmp_path: Path) -> None:
