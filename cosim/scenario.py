@@ -210,7 +210,7 @@ class Limits(Settings):
     step: PositiveDuration = written("8 s")
     """The longest that one solve, or a standstill of all, may take [wall time]."""
     start: PositiveDuration = written("180 s")
-    """The longest that building, starting and joining may take [wall time]."""
+    """The longest that building and starting may take [processor time], and joining or a first step [wall time]."""
     idle: PositiveDuration = written("8 s")
     """The longest without any processor time while starting [wall time]."""
 

@@ -129,9 +129,10 @@ def test_federates_that_sleep(run_to_end: Callable, pair: Callable, tmp_path: Pa
 @pytest.mark.parametrize("kind", [SHARED, pytest.param(ALONE, marks=pytest.mark.long)], ids=["shared", "alone"])
 def test_a_federate_never_joins_and_is_busy(run_to_end: Callable, pair: Callable, kind: str) -> None:
     scenario = pair(kind, fault="loop", stage="start")
-    scenario["limits"]["start"] = "4 s"
+    scenario["limits"]["start"] = "2 s"
     end = run_to_end(scenario)
-    check(end, "did not join within", "starting its engine", "limits.start (now 4 s)", minutes=0)
+    words = "did not join within 2 s of processor time"
+    check(end, words, "starting its engine", "limits.start (now 2 s)", minutes=0)
 
 
 @KINDS

@@ -41,6 +41,6 @@ def test_the_engines_last_lines_are_the_error_and_its_log_survives(run_to_end: C
 
 
 def test_a_child_that_works_counts_as_work(run_to_end: Callable) -> None:
-    """Three times as long as a start may go without processor time."""
+    """Three times as long as a start may go without processor time, and no matter how slow the machine is."""
     end = run_to_end(scenario(child_works=3.0))
     assert end.run.trustworthy, end.fault
