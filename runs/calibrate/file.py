@@ -39,7 +39,7 @@ class Clock(Settings):
     a fixed offset (`+10:00`). Stated even where the times carry offsets: the two must agree."""
     local: str | None = None
     """The zone of the people whose load it is, an IANA name; none: `zone`."""
-    stamps: Literal["start", "end", "instant"] = "start"
+    stamps: Literal["instant", "start", "end"] = "start"
     """What a row is: the mean of the interval that starts or ends at its time, or the value at its time. Times at the
     end of an interval are moved to its start when they are read."""
     format: str | None = None

@@ -39,7 +39,7 @@ class MeasuredSeries(Settings):
     """Of a complex output: which part."""
     data: str = "data"
     """Which data it stands in."""
-    stamps: Literal["start", "end", "instant"] | None = None
+    stamps: Literal["instant", "start", "end"] | None = None
     """What the time of a row means: the row is the mean over the interval that starts then, or ends then, or the value
     at that instant; none: what the data's `time.stamps` says of all its columns."""
     noise: float | None = Field(default=None, gt=0)
