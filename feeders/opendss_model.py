@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feeders.glm import live_nodes
+from feeders.head_voltage import DEAD
 from feeders.published_feeder import PHASES, Complexes, Floats, PublishedFeeder, with_lumped_distributed_loads
 
 SQRT3 = math.sqrt(3.0)
@@ -92,7 +93,7 @@ class OpenDssFeeder:
         the same to the last bit whatever was solved before. A head without voltage is a dead feeder.
         Raises OpenDssError if there is no solution.
         """
-        if head_voltage == 0:
+        if abs(head_voltage) < DEAD:
             nothing = np.zeros(len(self.node_phases), dtype=np.complex128)
             return FeederSolution(np.zeros(3, dtype=np.complex128), nothing, 0.0, 0.0, taps)
         dss, voltage = self._dss, head_voltage * self._source
