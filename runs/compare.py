@@ -68,6 +68,9 @@ class Comparison(Settings):
     """What only one of them recorded, or both over other elements or times."""
 
 
+MOST_COMPARED = 1e150  #: a difference whose square is a number
+
+
 def compare(first: Run, second: Run) -> Comparison:
     """Compare two runs, finished or not; what is damaged is named. Raises ResultsError if one cannot be read."""
     ours, theirs = Recorded(first), Recorded(second)
@@ -77,10 +80,13 @@ def compare(first: Run, second: Run) -> Comparison:
         if other is None:
             continue
         problem = _misfit(variable, other)
-        if problem:
-            remarks.append(f"{variable.key}: {problem}")
+        found = None if problem else _difference(ours, variable, other)
+        if found is None:
+            remarks.append(
+                f"{variable.key}: {problem or 'they hold values that are no numbers, or beyond all measure'}"
+            )
         else:
-            differences.append(_difference(ours, variable, other))
+            differences.append(found)
     scenarios = first.manifest["scenario"], second.manifest["scenario"]
     return Comparison(
         first=str(first.folder),
@@ -139,7 +145,8 @@ def _names(labels: Mapping[str, object]) -> str:
     return "x".join(labels) or "a scalar"
 
 
-def _difference(run: Recorded, ours: Variable, theirs: Variable) -> Difference:
+def _difference(run: Recorded, ours: Variable, theirs: Variable) -> Difference | None:
+    """How much two variables differ; None where that is no number. What is NaN in both is equal."""
     largest, squares, compared, times = 0.0, 0.0, 0.0, 0
     hours = hours_of(run, ours.times)
     magnitude = float(ours.attributes.get("limit") or ours.attributes.get("tolerance") or 0.0)
@@ -151,7 +158,9 @@ def _difference(run: Recorded, ours: Variable, theirs: Variable) -> Difference:
             continue
         mine = block[here].reshape(here.size, -1)
         other = np.asarray(theirs.array[first:last])[there].reshape(here.size, -1)
-        difference = np.abs(mine - other)
+        difference = np.where(np.isnan(mine) & np.isnan(other), 0.0, np.abs(mine - other))
+        if not np.all(difference < MOST_COMPARED):
+            return None
         position = int(difference.argmax())
         row, column = divmod(position, difference.shape[1])
         if difference[row, column] > largest:
@@ -161,7 +170,7 @@ def _difference(run: Recorded, ours: Variable, theirs: Variable) -> Difference:
         held = hours[np.searchsorted(ours.times, block_times[here])]
         squares += float(held @ (difference**2).mean(axis=1))
         compared += float(held.sum())
-        magnitude = max(magnitude, float(np.abs(mine).max()), float(np.abs(other).max()))
+        magnitude = max(magnitude, float(np.fmax.reduce(np.abs([mine, other]), axis=None, initial=0.0)))
         times += here.size
     return Difference(
         variable=ours.key,
