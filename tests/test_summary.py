@@ -191,6 +191,14 @@ class TestPerturbations:
         assert summary.perturbations[0].text == text
         assert text[:40] in shown(summary)
 
+    def test_cold_that_never_came_is_said_as_cold(self, tmp_path: Path) -> None:
+        weather = [(out("temperature", "degC"), np.linspace(-8.0, 3.0, 144))]
+        outputs = {"weather": weather, "perturbations": disturbance(during(0, 0), 60)}
+        cold = {**TRIP, "condition": {"temperature_at_most": -10.0, "held_for": "1 h"}}
+        summary = summarise(Written(outputs, perturbations=[cold]).write(tmp_path / "r"))
+        text = "condition never met (needs -10 °C or less for 1 h, lowest -8.0 °C): nothing tripped"
+        assert summary.perturbations[0].text == text
+
     def test_one_that_acts_to_the_end_has_no_end(self, tmp_path: Path) -> None:
         trip = {"kind": "GeneratorTrip", "name": "lost", "generator": "33", "time": "14 h"}
         outputs = {"perturbations": disturbance(during(14, 24), 1, "lost")}
