@@ -303,7 +303,7 @@ def _clear(folder: Path, overwrite: bool) -> None:
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
-        (folder / SCRATCH).mkdir()
+        (folder / SCRATCH).mkdir(mode=0o700)
     except OSError as error:
         raise MachineError(f"cannot write to {folder}: {error.strerror}; choose another with --out") from None
 

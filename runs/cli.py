@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from runs.batch.command import TlsCa, TlsCert, TlsKey
 from runs.batch.command import register as register_batch
 from runs.bench1547.command import register as register_bench1547
 from runs.calibrate.command import register as register_calibrate
@@ -28,6 +29,7 @@ from runs.interruption import INTERRUPTION
 from runs.respond import register as register_respond
 
 if TYPE_CHECKING:
+    from distributed import Client
     from rich.console import Console
 
     from cosim.batch_folder import Batch
@@ -89,6 +91,9 @@ def run(
     scheduler: Annotated[
         str | None, typer.Option(help="Spread its processes over the workers of the Dask scheduler at this address.")
     ] = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     workers: Annotated[int, typer.Option(min=0, help="Spread them over so many Dask workers started here.")] = 0,
     crash_safe: Annotated[
         bool, typer.Option("--crash-safe", help="Bring what is recorded to the disk each second; see `cosim recover`.")
@@ -107,7 +112,7 @@ def run(
     loaded = load_with(scenario, [*(settings or ()), *given])
     with (
         INTERRUPTION.deferred() as stop,
-        _dask(scheduler, workers) as cluster,
+        _dask(scheduler, workers, (tls_ca, tls_cert, tls_key)) as cluster,
         show_progress(quiet=as_json) as progress,
     ):
         finished = cosim.run(
@@ -124,31 +129,41 @@ def run(
 
 
 @contextmanager
-def _dask(scheduler: str | None, workers: int) -> Iterator[str | None]:
-    """The address of the Dask scheduler to use, if any; `workers` new ones live as long as the context."""
-    if not workers:
-        yield scheduler
+def _dask(
+    scheduler: str | None, workers: int, files: tuple[Path | None, Path | None, Path | None]
+) -> Iterator[Client | None]:
+    """A client of the Dask scheduler to use, if any; `workers` new ones live as long as the context."""
+    if scheduler is None and any(files):
+        raise typer.BadParameter("--tls-ca, --tls-cert and --tls-key are for a scheduler elsewhere; give --scheduler")
+    if not workers and scheduler is None:
+        yield None
         return
-    if scheduler is not None:
+    if workers and scheduler is not None:
         raise typer.BadParameter("give --scheduler or --workers, not both")
-    from distributed import LocalCluster
+    from distributed import Client
 
-    options: dict[str, Any] = {
-        "n_workers": workers,
-        "threads_per_worker": 1,
-        "dashboard_address": None,
-        "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"},  # the usual port may be another cluster's
-    }
-    start: Any = LocalCluster
-    with TemporaryDirectory(prefix="cosim-") as folder:
+    from runs.dask_clusters import connected, own_cluster, tls_of, unprotected
+
+    if scheduler is not None:
+        tls = tls_of(*files)
+        with connected(scheduler, tls) as client:
+            addresses = [str(client.scheduler.address), *client.scheduler_info(n_workers=-1)["workers"]]
+            for warning in filter(None, (unprotected(addresses), tls.warning if tls is not None else "")):
+                _complain(warning)
+            yield client
+        return
+    connect: Any = Client
+    with TemporaryDirectory(prefix="cosim-") as folder, own_cluster(Path(folder)) as cluster:
         # Ctrl-C goes to every process of a terminal; what starts while it is ignored will ignore it too
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            cluster = start(local_directory=folder, **options)
+            cluster.scale(workers)
+            client = connect(cluster, set_as_default=False)
+            client.wait_for_workers(workers)
         finally:
             signal.signal(signal.SIGINT, before)
-        with cluster:
-            yield cluster.scheduler_address
+        with client:
+            yield client
 
 
 def _finish(finished: Run, *, no_report: bool, as_json: bool, extra: dict[str, Any] | None = None) -> None:

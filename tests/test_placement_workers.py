@@ -49,7 +49,11 @@ class Cluster:
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 words = process.cmdline()
-                if "cosim.engine.host" in words and alive([process]) and str(self.folder) in words[3]:
+                if (
+                    "cosim.engine.host" in words
+                    and alive([process])
+                    and any(str(self.folder) in word for word in words)
+                ):
                     found[words[-2]] = process
         return found
 

@@ -8,6 +8,7 @@ Messages travel through targeted endpoints only; untargeted ones can deadlock (G
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,11 @@ class Address:
     key: str
     host: str = LOOPBACK
 
+    @property
+    def tag(self) -> str:
+        """What tells this run's names from another's; names are no secret, so that the key cannot be had from it."""
+        return hashlib.sha256(self.key.encode()).hexdigest()[:16]
+
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
 
@@ -69,7 +75,7 @@ class Core:
         Raises MachineError.
         """
         for attempt in range(_ATTEMPTS):
-            self.name = f"{process}_{attempt}_{address.key}"
+            self.name = f"{process}_{attempt}_{address.tag}"
             options = (
                 f"--federates=1 --broker_address=tcp://{address} --brokerkey={address.key} "
                 f"--local_interface=tcp://{interface} {_NETWORK}"
@@ -95,10 +101,10 @@ def start_broker(process: str, processes: int, interface: str = LOOPBACK) -> tup
     ports = np.random.default_rng().permutation(np.arange(10_000, 31_000, _PORT_RANGE))[:40]
     timing = _ONE_CLOCK if processes >= _ONE_CLOCK_FROM else ""
     for port in map(int, ports):
-        address = Address(port, secrets.token_hex(8), interface)
+        address = Address(port, secrets.token_hex(16), interface)
         place = f"--port={port} --local_interface=tcp://{interface}"
         options = f"--federates={processes} {place} --brokerkey={address.key} {_NETWORK} {timing}"
-        broker = helics.helicsCreateBroker(CORE_TYPE, f"broker_{address.key}", options)
+        broker = helics.helicsCreateBroker(CORE_TYPE, f"broker_{address.tag}", options)
         _KEPT.append(broker)
         if helics.helicsBrokerIsConnected(broker) and port in _own_ports():
             with contextlib.suppress(MachineError):

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from cosim.engine import process_log
-from cosim.engine.files import BROKER_FILE, ENGINE_LOGS, FEDERATION_FILE, WORKING
+from cosim.engine.files import BROKER_FILE, ENGINE_LOGS, FEDERATION_FILE, WORKING, write_private
 from cosim.engine.launcher import LocalLaunch, begin_cold
 from cosim.engine.status import ROW, StatusTable
 from cosim.errors import MachineError
@@ -135,10 +135,8 @@ class Deputy:
         self.status.rows["phase"][~self._own] = rows["phase"][~self._own]
         broker = self.scratch / BROKER_FILE
         if news.broker and not broker.exists():
-            partial = broker.with_suffix(".partial")
-            partial.write_bytes(news.broker)
             self._given.add(BROKER_FILE)
-            partial.rename(broker)
+            write_private(broker, news.broker)
 
     def _state(self) -> object:
         codes = [process.poll() for process in self._launch.local.values()]
@@ -219,8 +217,9 @@ def _replaced(value: Any, places: Mapping[str, str]) -> Any:
 _DEPUTIES: dict[str, Deputy] = {}
 
 
-def survey(hashes: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """The versions here, and which of the input files (path -> SHA-256) are not here as they are there."""
+def survey(hashes: Mapping[str, str]) -> tuple[dict[str, str], str, list[str]]:
+    """The versions and the hash of the code here, and which input files (path -> SHA-256) are not here as there."""
+    from cosim.code_identity import code_hash
     from cosim.manifest import versions
 
     lacking = []
@@ -231,7 +230,7 @@ def survey(hashes: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
             same = False
         if not same:
             lacking.append(path)
-    return versions(), lacking
+    return versions(), code_hash(), lacking
 
 
 def begin(order: Order, dask_worker: Any) -> None:

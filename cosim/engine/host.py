@@ -25,7 +25,7 @@ import numpy as np
 from cosim.contract import Message, Time
 from cosim.engine.connection import Address, Core, Membership, SecondaryError, start_broker
 from cosim.engine.failure import Failure
-from cosim.engine.files import BROKER_FILE, FEDERATION_FILE, ROUNDS, WORKING
+from cosim.engine.files import BROKER_FILE, FEDERATION_FILE, ROUNDS, WORKING, write_private
 from cosim.engine.inputs import Inputs, check_next_time
 from cosim.engine.journal import Column, JournalWriter
 from cosim.engine.lifeline import die_with_parent
@@ -199,9 +199,7 @@ def _reach_broker(folder: Path, federation: Federation, process: str, interface:
     path = folder / BROKER_FILE
     if process == MAIN_PROCESS:
         address, core = start_broker(process, len(federation.processes), interface)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(address)))
-        partial.rename(path)
+        write_private(path, json.dumps(asdict(address)).encode())
         return core
     while not path.exists():
         clock.sleep(0.01)

@@ -24,6 +24,23 @@ LEAVE = 12.0  #: [s] for a killed process to be gone
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
+def own_python(module: str) -> list[str]:
+    """The command that runs a module with this Python; with `own_path`, from the code that runs here."""
+    return [sys.executable, "-P", "-m", module]
+
+
+def own_path() -> dict[str, str]:
+    """The environment by which a child imports the code that runs here, whatever its working directory holds.
+
+    `python -m` alone would look there first, and so run another checkout's code in its place.
+    """
+    import cosim
+
+    own = str(Path(str(cosim.__file__)).parents[1])
+    given = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    return {"PYTHONPATH": os.pathsep.join(dict.fromkeys([own, *given, str(Path.cwd())]))}
+
+
 class Process(Protocol):
     """One process of a federation, wherever it runs."""
 
@@ -164,12 +181,12 @@ def begin_cold(call: HostCall) -> tuple[LocalProcess, Callable[[float], None]]:
     with call.log.open("wb") as log:
         words = [str(call.scratch), call.interface, call.process, str(os.getpid())]
         child = subprocess.Popen(
-            [sys.executable, "-m", "cosim.engine.host", *words],
+            [*own_python("cosim.engine.host"), *words],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C is for the supervisor alone
-            env={**os.environ, **call.environment},
+            env={**os.environ, **own_path(), **call.environment},
         )
 
     def wait(seconds: float) -> None:

@@ -135,7 +135,7 @@ class Supervisor:
 
     def _prepare(self) -> None:
         shutil.rmtree(self.scratch, ignore_errors=True)
-        self.scratch.mkdir(parents=True)
+        self.scratch.mkdir(parents=True, mode=0o700)  # the broker's key is in it
         (self.scratch / FEDERATION_FILE).write_text(self.federation.model_dump_json())
         self.status = StatusTable.create(self.scratch, [spec.name for spec in self.federation.federates])
 

@@ -14,13 +14,20 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from cosim.engine.launcher import ONE_THREAD, HostCall, LocalLaunch, LocalProcess, begin_cold
+from cosim.engine.launcher import (
+    ONE_THREAD,
+    HostCall,
+    LocalLaunch,
+    LocalProcess,
+    begin_cold,
+    own_path,
+    own_python,
+)
 from cosim.errors import MachineError
 from cosim.federation import Federation
 
@@ -121,11 +128,11 @@ class _Zygote:
     @staticmethod
     def _start(listener: socket.socket) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", "cosim.engine.zygote", str(listener.fileno()), str(os.getpid())],
+            [*own_python("cosim.engine.zygote"), str(listener.fileno()), str(os.getpid())],
             pass_fds=[listener.fileno()],
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for its owner
-            env={**os.environ, **ONE_THREAD},
+            env={**os.environ, **own_path(), **ONE_THREAD},
         )
 
     @staticmethod

@@ -23,7 +23,7 @@ import numpy as np
 
 from cosim.engine import deputy
 from cosim.engine.deputy import News, Order, Report
-from cosim.engine.files import BROKER_FILE, LOOPBACK
+from cosim.engine.files import BROKER_FILE, LOOPBACK, write_private
 from cosim.engine.launcher import LEAVE, Process
 from cosim.engine.status import ROW, StatusTable
 from cosim.errors import MachineError
@@ -144,7 +144,8 @@ class _WorkersLaunch:
             post.begin()
 
     def _survey(self, addresses: Sequence[str]) -> dict[str, list[str]]:
-        """The input files that each worker lacks. Raises MachineError if one has other versions than we have."""
+        """The input files that each worker lacks. Raises MachineError if one has other code or versions than we."""
+        from cosim.code_identity import code_hash
         from cosim.manifest import input_hashes, versions
 
         own, lacking = versions(), {}
@@ -154,7 +155,7 @@ class _WorkersLaunch:
             raise MachineError(f"a Dask worker cannot run federates: {error}; install cosim on every worker") from None
         except OSError as error:
             raise MachineError(f"a Dask worker cannot be reached: {error}; run again") from None
-        for address, (theirs, files) in found.items():
+        for address, (theirs, code, files) in found.items():
             other = [
                 f"{name} {theirs.get(name)} (here {own.get(name)})" for name in own if theirs.get(name) != own[name]
             ]
@@ -162,6 +163,11 @@ class _WorkersLaunch:
                 raise MachineError(
                     f"the Dask worker {address} has {', '.join(other)}; install the same versions on every machine, as "
                     "others can give other results"
+                )
+            if code != code_hash():
+                raise MachineError(
+                    f"the Dask worker {address} runs other code of cosim than we, and can give other results; "
+                    "install the same on every machine"
                 )
             lacking[address] = files
         return lacking
@@ -282,9 +288,7 @@ class _Post:
                 file.truncate(position)
                 file.write(piece)
         else:
-            partial = path.with_name(f"{name}.{self._order.run}.partial")
-            partial.write_bytes(piece)
-            partial.rename(path)
+            write_private(path, piece)
         self._sizes[name] = position + len(piece)
 
 

@@ -139,7 +139,8 @@ class Zygote:
             os.environ.clear()
             os.environ.update(request["environment"])
             os.chdir(request["directory"])
-            sys.path[0] = request["directory"]
+            if request["directory"] not in sys.path:
+                sys.path.append(request["directory"])
             tempfile.tempdir = None
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_DFL)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import multiprocessing
 import os
 import signal
 import threading
@@ -17,24 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import dask
-from distributed import Client, LocalCluster, Reschedule, WorkerPlugin, get_worker
-from distributed.comm.addressing import get_address_host_port
+from distributed import Client, Reschedule, WorkerPlugin, get_worker
 
 from cosim.code_identity import code_hash
-from cosim.errors import Fault, MachineError, ScenarioError
 from runs.batch.admission import NotAdmittedError, Question, answer, require_admitted
 from runs.batch.task import OtherError, RunTask, Stopped, Zygotes, make
+from runs.dask_clusters import CLOSE, Tls, connected, own_cluster
 
-CONNECT = 10.0  #: [s] to reach a scheduler
-CLOSE = 10.0  #: [s] for the workers of an own cluster to end in good order
 ASK = 1.0  #: [s] between two questions to the scheduler about its workers
 UNANSWERED = 60.0  #: [s] after which a scheduler that does not answer is lost
 
-#: Of the cluster on this machine. Its own statistics cost processor time; that a run kills its workers is counted by
-#: the runs themselves (`runs/batch/task.py`), which know who was running.
+#: That a run kills its workers is counted by the runs themselves (`runs/batch/task.py`), which know who was running.
 _SETTINGS = {
-    "distributed.worker.profile.enabled": False,
-    "distributed.admin.system-monitor.gil.enabled": False,
     "distributed.scheduler.allowed-failures": 1000,
     "distributed.deploy.lost-worker-timeout": "600 s",  # a killed worker starts again, if slowly on a busy machine
 }
@@ -94,72 +87,35 @@ class Cluster:
                     os.kill(nanny.pid, signal.SIGKILL)
 
 
-def check_address(scheduler: str) -> None:
-    """Raises ScenarioError for what is no address of a scheduler."""
-    try:
-        _, port = get_address_host_port(scheduler)
-        wrong = "" if port is None or 0 < port < 65536 else f"has no possible port: {port}"
-    except (ValueError, TypeError):
-        wrong = f"'{scheduler}' is no address"
-    if wrong:
-        raise ScenarioError([Fault("--scheduler", f"{wrong}.", "Give it as tcp://HOST:PORT, as the scheduler prints.")])
-
-
 @contextmanager
-def connect(scheduler: str | None, workers: int, scratch: Path, kinds: tuple[str, ...]) -> Iterator[Cluster]:
+def connect(
+    scheduler: str | None,
+    workers: int,
+    scratch: Path,
+    kinds: tuple[str, ...],
+    *,
+    tls: Tls | None = None,
+    dashboard: bool = False,
+) -> Iterator[Cluster]:
     """A cluster; one of our own has zygotes that import what federates of `kinds` need.
 
     Without a `scheduler`, one of `workers` processes on this machine that ends with the context and has its files in
-    `scratch`. Raises MachineError if no scheduler answers.
+    `scratch`. Raises ScenarioError, MachineError if no scheduler answers.
     """
     _quiet()
     new_client: Any = Client
     with contextlib.ExitStack() as stack:
         stack.enter_context(dask.config.set(_SETTINGS))
+        local = None
         if scheduler is None:
-            cluster = stack.enter_context(_local(workers, scratch))
-            client = stack.enter_context(_closing(new_client(cluster, set_as_default=False)))
+            local = stack.enter_context(own_cluster(scratch, dashboard=dashboard))
+            client = stack.enter_context(_closing(new_client(local, set_as_default=False)))
             client.register_plugin(_Own(kinds, code_hash()), name=f"cosim-{os.urandom(4).hex()}")
-            cluster.scale(workers)
+            local.scale(workers)
         else:
-            try:
-                client = new_client(scheduler, timeout=CONNECT, set_as_default=False)
-            except (OSError, ValueError) as error:
-                raise MachineError(
-                    f"no Dask scheduler answers at {scheduler} ({error}); start one with `dask scheduler`, "
-                    "or leave --scheduler out to use this machine"
-                ) from None
-            stack.enter_context(_closing(client))
-        address, dashboard = str(client.scheduler.address), client.dashboard_link or ""
-        yield Cluster(client, address, dashboard, cluster if scheduler is None else None, workers)
-
-
-@contextmanager
-def _local(workers: int, scratch: Path) -> Iterator[Any]:
-    """Workers on this machine, none yet started: they start when the client is there."""
-    new_cluster: Any = LocalCluster
-    others = set(multiprocessing.active_children())
-    cluster = new_cluster(
-        n_workers=0,
-        threads_per_worker=1,
-        processes=True,
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-        memory_limit=0,  # runs are in processes of their own, and have limits of their own
-        local_directory=str(scratch),
-        silence_logs=logging.CRITICAL,
-    )
-    try:
-        yield cluster
-    finally:
-        with contextlib.suppress(Exception):
-            cluster.close(timeout=CLOSE)
-        # One that stands still would be waited for without limit when this process exits.
-        left = [process for process in multiprocessing.active_children() if process not in others]
-        for process in left:
-            process.kill()
-        for process in left:
-            process.join(CLOSE)
+            client = stack.enter_context(_closing(connected(scheduler, tls)))
+        shown = client.dashboard_link if dashboard or scheduler is not None else ""
+        yield Cluster(client, str(client.scheduler.address), shown or "", local, workers)
 
 
 @contextmanager

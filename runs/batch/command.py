@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from runs.batch.plan import Plan
 
 RESULTS_FOLDER = Path("results")
+TlsCa = Annotated[Path | None, typer.Option("--tls-ca", metavar="FILE", help="The scheduler's CA certificate (PEM).")]
+TlsCert = Annotated[Path | None, typer.Option("--tls-cert", metavar="FILE", help="Our certificate for it (PEM).")]
+TlsKey = Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="Our key for it (PEM, mode 0600).")]
+
 MOST_SHOWN = 5  #: failed runs that are shown with their errors
 
 
@@ -44,6 +48,15 @@ def batch(
     scheduler: Annotated[
         str | None, typer.Option("--scheduler", metavar="ADDRESS", help="Run on this Dask scheduler instead.")
     ] = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard", help="Show Dask's web page, which every user of this machine can look at.")
+    ] = False,
+    verify: Annotated[
+        str, typer.Option("--verify", metavar="full|quick", help="Of finished runs: compare every byte, or the sizes.")
+    ] = "full",
     cache: Annotated[
         Path | None, typer.Option("--cache", metavar="DIR", help="Share finished runs with other batches here.")
     ] = None,
@@ -54,6 +67,10 @@ def batch(
     from runs.batch.file import load_batch
     from runs.batch.plan import make_plan
 
+    if verify not in ("full", "quick"):
+        raise typer.BadParameter("must be 'full' or 'quick'", param_hint="--verify")
+    if scheduler is None and (tls_ca or tls_cert or tls_key):
+        raise typer.BadParameter("is for a scheduler elsewhere; give --scheduler too", param_hint="--tls-ca")
     loaded = load_batch(file)
     plan = make_plan(loaded)
     folder = out or RESULTS_FOLDER / loaded.name
@@ -66,13 +83,21 @@ def batch(
     from runs.batch.executor import Choice, run_batch
     from runs.batch.progress import show_batch
 
+    tls = None
+    if scheduler is not None:
+        from runs.dask_clusters import tls_of
+
+        tls = tls_of(tls_ca, tls_cert, tls_key)
     choice = Choice(
         resume=resume or rerun_failed or bool(rerun),
         rerun_failed=rerun_failed,
         rerun=_known(rerun or [], plan),
         workers=count,
         scheduler=scheduler,
+        tls=tls,
+        dashboard=dashboard,
         cache=cache,
+        verify=cast(Literal["full", "quick"], verify),
     )
     try:
         with show_batch(quiet=as_json) as show:
@@ -157,6 +182,8 @@ def _again(file: Path, out: Path | None, choice: Choice, workers: int | None) ->
     """The command that runs again what failed."""
     words = ["cosim", "batch", str(file), "--rerun-failed"]
     given = {"--out": out, "--workers": workers, "--scheduler": choice.scheduler, "--cache": choice.cache}
+    if choice.tls is not None:
+        given |= {"--tls-ca": choice.tls.ca, "--tls-cert": choice.tls.cert, "--tls-key": choice.tls.key}
     for option, value in given.items():
         if value is not None:
             words += [option, str(value)]

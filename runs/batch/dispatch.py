@@ -30,6 +30,7 @@ from runs.batch.cluster import Cluster, ask_in_worker, run_in_worker
 from runs.batch.plan import Plan, Variant
 from runs.batch.row import Row
 from runs.batch.task import DASK, GRACE, STOPPED, WORK, RunTask, made_of, take_in
+from runs.dask_clusters import unprotected
 
 LOOK = 0.25  #: [s] between two looks at the workers and the progress
 SILENT = 30.0  #: [s] without a sign of life after which a worker is lost; Dask's come every second or less
@@ -94,7 +95,7 @@ class Dispatcher:
         self._lost_begun: Counter[str] = Counter()  # run -> how often its worker was lost at it
         self._asked = 0
         self._alone = time.monotonic()  # since when there is nobody
-        self._seen_any = self._said = False
+        self._seen_any = self._said = self._warned = False
 
     def run(self, variants: list[Variant], hear: Callable[[dict[str, Any]], None]) -> Iterator[Row | None]:
         """Make the runs of all `variants`: the row of each that has come in, and None at each look between.
@@ -153,12 +154,20 @@ class Dispatcher:
         for address, told in known.items():
             worker = self._workers.get(address)
             if worker is None:
+                self._warn(address)
                 worker = self._workers[address] = _Worker(address, max(1, told["nthreads"]))
                 self._ask(worker)
             if told["last_seen"] != worker.sign:
                 worker.sign, worker.heard = told["last_seen"], now
         for address in [address for address in self._workers if address not in known]:
             self._lose(self._workers.pop(address), "is gone")
+
+    def _warn(self, address: str) -> None:
+        """Say once that other machines can reach a part of the cluster without TLS."""
+        warning = unprotected([self.cluster.address, address])
+        if warning and not self._warned:
+            self._warned = True
+            self.notes.append(warning)
 
     def _judge(self) -> None:
         """Who sends no sign of life, or sits on a run beyond its limits, is lost. Raises MachineError if all are."""

@@ -13,7 +13,7 @@ import shutil
 import socket
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,7 +30,9 @@ from runs.batch.table import collect, describe
 from runs.batch.task import DASK, WORK, is_full, kinds_of, publish, row_of
 
 if TYPE_CHECKING:
+    from runs.batch.cluster import Cluster
     from runs.batch.dispatch import Dispatcher
+    from runs.dask_clusters import Tls
 
 LOCK = ".lock"
 
@@ -44,6 +46,9 @@ class Choice:
     rerun: Collection[str] = ()  #: names of runs to make again in any case
     workers: int = 1  #: on this machine, without a scheduler
     scheduler: str | None = None
+    tls: Tls | None = None  #: the files by which that scheduler knows us
+    dashboard: bool = False  #: Dask's, of the workers on this machine
+    cluster: Cluster | None = None  #: one that is there already, and goes on after the batch
     cache: Path | None = None
     verify: Literal["full", "quick"] = "full"  #: whether finished runs are held against their hashes, or their sizes
 
@@ -68,7 +73,7 @@ def run_batch(plan: Plan, out: Path, choice: Choice, show: Show) -> Ended:
     KeyboardInterrupt; what is finished is kept and in the table.
     """
     if choice.scheduler is not None:
-        from runs.batch.cluster import check_address
+        from runs.dask_clusters import check_address
 
         check_address(choice.scheduler)
     new = not out.exists()
@@ -129,7 +134,7 @@ def _batch_folder(plan: Plan, out: Path, choice: Choice) -> Iterator[Path]:
             earlier = read_earlier(out)
             _check_name(plan, out, earlier)
             shutil.rmtree(out / WORK, ignore_errors=True)
-            (out / WORK).mkdir()
+            (out / WORK).mkdir(mode=0o700)  # workers' sockets and what they have not finished
             write_batch(out, describe(plan))
             try:
                 yield out
@@ -238,12 +243,10 @@ class _Batch:
         self.finish(row)
 
     def _run_on_cluster(self, variants: list[Variant]) -> None:
-        from runs.batch.cluster import connect
         from runs.batch.dispatch import Dispatcher
 
         kinds = kinds_of(variants[0].scenario)
-        workers = min(self.choice.workers, len(variants))
-        with connect(self.choice.scheduler, workers, self.folder / WORK / DASK, kinds) as cluster:
+        with self._cluster(len(variants), kinds) as cluster:
             self.connected = True
             self.state.dashboard, self.state.began = cluster.dashboard, time.monotonic()
             self.log.write("cluster", scheduler=cluster.address, dashboard=cluster.dashboard)
@@ -253,6 +256,17 @@ class _Batch:
                 if row is not None:
                     self.finish(row)
                 self.show(self.state)
+
+    def _cluster(self, runs: int, kinds: tuple[str, ...]) -> AbstractContextManager[Cluster]:
+        from runs.batch.cluster import connect
+
+        choice = self.choice
+        if choice.cluster is not None:
+            return nullcontext(choice.cluster)
+        if choice.tls is not None and choice.tls.warning:
+            self.state.notes.append(choice.tls.warning)
+        scratch, workers = self.folder / WORK / DASK, min(choice.workers, runs)
+        return connect(choice.scheduler, workers, scratch, kinds, tls=choice.tls, dashboard=choice.dashboard)
 
     def _note(self, dispatcher: Dispatcher) -> None:
         """Say and log what the dispatcher has to say of its workers."""

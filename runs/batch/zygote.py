@@ -30,6 +30,7 @@ from typing import Any
 import psutil
 
 from cosim.code_identity import code_hash
+from cosim.engine.launcher import own_path, own_python
 from cosim.engine.lifeline import die_with_parent
 from cosim.engine.zygote import needed_by, threads_at_risk
 from cosim.errors import MachineError
@@ -61,11 +62,11 @@ class Zygote:
         self._pipe, there = Pipe()
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "runs.batch.zygote", str(there.fileno()), *kinds],
+            [*own_python("runs.batch.zygote"), str(there.fileno()), *kinds],
             pass_fds=[there.fileno()],
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            env={**os.environ, **threads},
+            env={**os.environ, **own_path(), **threads},
         )
         there.close()
         self._child: int | None = None
@@ -270,7 +271,7 @@ def _preload(kinds: Sequence[str]) -> None:
         with contextlib.suppress(Exception):
             importlib.import_module(module)
     if kinds and threads_at_risk():  # a module has started a thread, which no fork survives: without those, then
-        os.execv(sys.executable, [sys.executable, "-m", "runs.batch.zygote", sys.argv[1]])
+        os.execv(sys.executable, [*own_python("runs.batch.zygote"), sys.argv[1]])
 
 
 def main() -> None:

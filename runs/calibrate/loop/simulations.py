@@ -30,6 +30,7 @@ from runs.calibrate.loop.searched import Searched, as_written
 from runs.recorded import Recorded
 
 if TYPE_CHECKING:
+    from runs.batch.cluster import Cluster
     from runs.calibrate.target import Task
 
 Floats = NDArray[np.float64]
@@ -94,7 +95,7 @@ class Simulations:
         self._errors: dict[str, str] = {}  #: of runs that failed
         self._asked: dict[str, Floats] = {}  #: a point as written -> (m), the mean over the seeds
         self._stack = ExitStack()
-        self._address: str | None = task.scheduler
+        self._own: Cluster | None = None
         self._generation = 0
         self.runs = 0  #: made now
         self.kept = 0  #: of an earlier call
@@ -177,7 +178,8 @@ class Simulations:
         unique = list({variant.key: variant for variant in missing}.values())
         only = Plan(plan.batch, tuple(unique), plan.figures)
         began = time.monotonic()
-        choice = Choice(resume=True, workers=task.workers, scheduler=self._cluster(unique[0]))
+        own = None if task.scheduler is not None else self._cluster(unique[0])
+        choice = Choice(resume=True, workers=task.workers, scheduler=task.scheduler, cluster=own)
         done = self.runs
 
         def show(state: Any) -> None:
@@ -222,18 +224,19 @@ class Simulations:
         else:
             self._known[key] = np.array([np.nan if value is None else value for value in entry], dtype=float)
 
-    def _cluster(self, variant: Variant) -> str:
-        """The scheduler's address; the cluster on this machine starts with the first run that is needed."""
+    def _cluster(self, variant: Variant) -> Cluster:
+        """The cluster on this machine; it starts with the first run that is needed."""
         from runs.batch.cluster import connect
         from runs.batch.task import kinds_of
 
-        if self._address is None:
+        if self._own is None:
             self._task.progress("starting the workers")
             scratch = self._folder / DASK
-            own = self._stack.enter_context(connect(None, self._task.workers, scratch, kinds_of(variant.scenario)))
+            self._own = self._stack.enter_context(
+                connect(None, self._task.workers, scratch, kinds_of(variant.scenario))
+            )
             self._stack.callback(shutil.rmtree, scratch, ignore_errors=True)
-            self._address = own.address
-        return self._address
+        return self._own
 
 
 def check_points(batch: BatchFile, parameters: Mapping[str, Searched], place: str) -> list[Fault]:
