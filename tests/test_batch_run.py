@@ -257,7 +257,7 @@ def test_another_folder_is_not_touched(tmp_path: Path) -> None:
 
 
 def test_no_scheduler_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runs.batch.cluster.CONNECT", 1.0)  # [s] in place of ten
+    monkeypatch.setattr("runs.dask_clusters.CONNECT", 1.0)  # [s] in place of ten
     plan = plan_of(tmp_path, small_scenario("10 min"), [{"seeds": {"count": 1}}])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))  # and does not listen
