@@ -64,7 +64,8 @@ def listening(processes: list[psutil.Process]) -> list[int]:
     return sorted(set(found))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.long
+@pytest.mark.timeout(400)
 def test_another_user_gets_nothing(open_folder: Path) -> None:
     """A run and a batch of root go on while nobody tries; the run ends well after it."""
     if os.geteuid() != 0:
