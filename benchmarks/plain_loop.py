@@ -10,6 +10,7 @@ import tempfile
 import time as clock
 from collections import defaultdict
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,13 @@ class Member:
         ]
         self.due = self.federate.next_time(-1)
 
+    def open(self) -> None:
+        """Hand over what will about be found at the first time, before it is."""
+        self._inputs.read(self._source, complete=False)
+        opening = self.federate.opening(0, self._inputs.take())
+        if opening is not None:
+            self._give(opening)
+
     def step(self, time: Time) -> Exchange:
         """Solve, commit, and hand over what was found."""
         self._inputs.read(self._source, complete=True)
@@ -69,16 +77,19 @@ class Member:
         self._inputs.messages = []
         self.federate.commit(time)
         self.due = self.federate.next_time(time)
+        self._give(solution)
+        for message in solution.messages:
+            to = message.destination.partition("/")[0] if self.name == self._carrier else str(self._carrier)
+            self._mail.letters[to].append(message)
+        return solution
+
+    def _give(self, solution: Exchange) -> None:
         for key, port, place in self._gives:
             part = np.asarray(solution.values[port])[place]
             if key in self._mail.values:
                 self._mail.values[key][...] = part
             else:
                 self._mail.values[key] = np.array(part)
-        for message in solution.messages:
-            to = message.destination.partition("/")[0] if self.name == self._carrier else str(self._carrier)
-            self._mail.letters[to].append(message)
-        return solution
 
 
 def run_plain(federation: Federation, keep: bool = False) -> tuple[dict[str, list[Any]], float]:
@@ -88,10 +99,15 @@ def run_plain(federation: Federation, keep: bool = False) -> tuple[dict[str, lis
     kept: dict[str, list[Any]] = {spec.name: [] for spec in specs}
     with tempfile.TemporaryDirectory() as scratch:
         members = [Member(federation, spec, mail, Path(scratch)) for spec in specs]
+        steps = [(spec.slot, member, False) for member, spec in zip(members, specs, strict=True)]
+        early = [(spec.opening, m, True) for m, spec in zip(members, specs, strict=True) if spec.opening is not None]
+        first = sorted([*steps, *early], key=itemgetter(0))  # openings come in between, in their slots
         began = clock.monotonic()
         for time in range(0, federation.duration, federation.step):
-            for member in members:
-                if member.due == time:
+            for _, member, opens in first if time == 0 else steps:
+                if opens:
+                    member.open()
+                elif member.due == time:
                     solution = member.step(time)
                     if keep:
                         kept[member.name].append({name: value.copy() for name, value in solution.values.items()})

@@ -184,6 +184,14 @@ class Federate(ABC):
     def solve(self, time: Time, inputs: Exchange) -> Exchange:
         """Give every output at `time`; `inputs.values` holds every input port, in its shape."""
 
+    def opening(self, time: Time, inputs: Exchange) -> Exchange | None:
+        """What it will about give at the run's first `time`, for those who need a value of it before they solve.
+
+        Called once before its first `solve` where a boundary link from it is lagged: the other side begins with this
+        instead of a guess. Inputs that wait for the other side hold their initial value. None: it cannot tell.
+        """
+        return self.solve(time, inputs) if self.iterative else None
+
     def commit(self, time: Time) -> None:  # noqa: B027 - stateless models have nothing to accept
         """Accept the last solution; after it `time` does not come back."""
 

@@ -6,7 +6,7 @@ that a value published at a slot is read at every later one. Federates that iter
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from fnmatch import fnmatch
 from typing import Any, NamedTuple, Protocol
@@ -129,6 +129,8 @@ class FederateSpec(Settings):
     settings: dict[str, Any]
     slot: int
     """Its first slot within a base time."""
+    opening: int | None = None
+    """The slot of the first base time in which it says what it will about give, where others need that before."""
     group: int | None = None
     """The number of the iterated group that it belongs to."""
     process: str
@@ -221,14 +223,16 @@ class Federation(Settings):
     def spans_elsewhere(self, process: str) -> dict[str, tuple[Span, ...]]:
         """When federates act, or may, in each process other than `process`."""
         return {
-            name: tuple(sorted({self._span(spec) for spec in specs}))
+            name: tuple(sorted({span for spec in specs for span in self._spans(spec)}))
             for name, specs in self.processes.items()
             if name != process
         }
 
-    def _span(self, spec: FederateSpec) -> Span:
+    def _spans(self, spec: FederateSpec) -> Iterator[Span]:
         slots = self._slots(spec)
-        return Span(spec.step or self.step, slots[0] * SLOT, slots[-1] * SLOT)
+        yield Span(spec.step or self.step, slots[0] * SLOT, slots[-1] * SLOT)
+        if spec.opening is not None:  # once: at the first of the multiples of the whole duration
+            yield Span(self.duration, spec.opening * SLOT, spec.opening * SLOT)
 
     def _slots(self, spec: FederateSpec) -> range:
         """The slots in which a federate acts, or may."""

@@ -113,6 +113,7 @@ def wire(scenario: Scenario, built: dict[str, Part] | None = None) -> Federation
             kind=part.kind,
             settings=part.config.model_dump(mode="json"),
             slot=slots[part.name],
+            opening=slots.get(_opening_of(part.name)),
             group=next((number for number, group in enumerate(groups) if part.name in group.members), None),
             process=_process(scenario, part, parts),
             step=_step(scenario, part.name),
@@ -671,7 +672,10 @@ def _first_times(part: Part) -> tuple[Time | None, ...]:
 def _order(
     scenario: Scenario, parts: Mapping[str, Part], links: Sequence[LinkSpec]
 ) -> tuple[dict[str, int], list[IterationGroup]]:
-    """Each federate's first slot, and the iterated groups. Raises ScenarioError for a cycle nobody iterates."""
+    """Each federate's first slot, that of its opening if it has one, and the iterated groups.
+
+    Raises ScenarioError for a cycle that nobody iterates.
+    """
     before: dict[str, set[str]] = {name: set() for name in parts}
     for link in links:
         if not link.lagged:
@@ -703,6 +707,7 @@ def _order(
     for name, sources in units.items():
         if name not in needed:  # what disturbs the carrier comes before it
             sources |= carriers
+    _add_openings(parts, links, before, units, of)
     members = {cycle[0]: cycle for cycle in cycles}
     rounds = scenario.coupling.max_rounds + 1
     slots: dict[str, int] = {}
@@ -727,6 +732,42 @@ def _order(
             [Fault(scenario.place(("coupling", "max_rounds")), problem, "Lower it or lengthen the step.")]
         )
     return slots, groups
+
+
+def _add_openings(
+    parts: Mapping[str, Part],
+    links: Sequence[LinkSpec],
+    before: Mapping[str, set[str]],
+    units: dict[str, set[str]],
+    of: Mapping[str, str],
+) -> None:
+    """Let the source of a lagged boundary say what it will about give before its destination takes its first step.
+
+    It waits for its own sources but for those that wait for the destination; their inputs need a value until then.
+    """
+    for link in links:
+        source, destination = link.source.federate, link.destination.federate
+        if (
+            not link.lagged
+            or link.late
+            or link.tolerance is None
+            or source in of
+            or _first_times(parts[source])[0] != 0
+        ):
+            continue
+        waiting = {name for name in before[source] if destination in {name} | _reachable(name, before)}
+        given = (port for port in parts[source].ports if port.direction == "in")
+        initial = {port.name: port.initial for port in given}
+        ends = (end.destination for end in links if end.source.federate in waiting and not end.lagged)
+        if all(initial[end.port] is not None for end in ends if end.federate == source):
+            sources = {of.get(name, name) for name in before[source] - waiting}
+            units.setdefault(_opening_of(source), set()).update(sources)
+            units[of.get(destination, destination)].add(_opening_of(source))
+
+
+def _opening_of(name: str) -> str:
+    """What the opening of the federate `name` is called where federates are ordered; no federate's name has a space."""
+    return f"{name} opening"
 
 
 def _check_cycle(scenario: Scenario, parts: Mapping[str, Part], cycle: Sequence[str]) -> None:

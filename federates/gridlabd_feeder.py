@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from cosim.calibrated import parameter_file, read_parameter_file
@@ -268,37 +270,46 @@ class GridlabdFeeder(Federate):
         except (EngineError, GlmError) as error:
             raise ModelError(f"{error}. Correct the model; all that GridLAB-D said is in run.log.") from error
 
+    def opening(self, time: Time, inputs: Exchange) -> Exchange | None:
+        """Go through the warm-up: what the feeder draws just before its first step."""
+        moment = self._moment(time)
+        if self.config.warm_up <= self.context.step or self._running is None:
+            return None
+        with _in_words():
+            if isinstance(self._running, OwnModel):
+                return Exchange(self._own_outputs(*self._running.open(moment, *self._own_inputs(inputs.values))))
+            return Exchange(self._outputs(self._running.open(moment, self._inputs(inputs.values, 0.0))))
+
+    def _moment(self, time: Time) -> datetime:
+        return self.context.start + timedelta(seconds=time // 10**9)
+
     def solve(self, time: Time, inputs: Exchange) -> Exchange:
         """Advance GridLAB-D to `time`."""
         self._asked = requested(self._asked, inputs.messages)
-        moment = self.context.start + timedelta(seconds=time // 10**9)
-        try:
-            values = self._step(moment, inputs.values, self._asked.at(time))
-        except HeadVoltageError as error:
-            raise SolverError(f"{error}.") from None
-        except PowerFlowError as error:
-            raise SolverError(
-                f"{error}. Look at head_voltage and the loads just before; a collapse of the voltage or a model "
-                "with a loop or an island has no solution."
-            ) from error
-        except EngineError as error:
-            raise ModelError(f"{error}. Correct the model; all that GridLAB-D said is in run.log.") from error
+        with _in_words():
+            values = self._step(self._moment(time), inputs.values, self._asked.at(time))
         self._meter, messages = self._meter.reading(time, float(np.sum(values["power"].real)))
         return Exchange(values, messages)
 
     def _step(self, moment: datetime, values: Mapping[str, Array], offset: float) -> dict[str, Array]:
-        voltage = float(np.abs(values["head_voltage"]))
         if isinstance(self._running, OwnModel):
-            weather = self._weather(values) if self.config.climate else None
-            power, meters = self._running.step(moment, voltage, weather)
-            return {"power": power} | ({"home_power": meters} if self.config.meters else {})
+            return self._own_outputs(*self._running.step(moment, *self._own_inputs(values)))
         if self._running is None:
             raise ContractError("solve was called before start")
+        return self._outputs(self._running.step(moment, self._inputs(values, offset)))
+
+    def _own_inputs(self, values: Mapping[str, Array]) -> tuple[float, Weather | None]:
+        return float(np.abs(values["head_voltage"])), self._weather(values) if self.config.climate else None
+
+    def _own_outputs(self, power: NDArray[np.complex128], meters: NDArray[np.float64]) -> dict[str, Array]:
+        return {"power": power} | ({"home_power": meters} if self.config.meters else {})
+
+    def _inputs(self, values: Mapping[str, Array], offset: float) -> Inputs:
         allowed = np.asarray(values["device_available"]).real > 0.5
         if self._plan is not None:
             allowed |= np.asarray(self._there(self._plan.homes)) < 0.5  # what is not there cannot be held back
-        inputs = Inputs(
-            head_voltage=voltage,
+        return Inputs(
+            head_voltage=float(np.abs(values["head_voltage"])),
             weather=self._weather(values),
             spot_load_scale=float(np.real(values["load_scale"])),
             thermostat=allowed[0],
@@ -307,7 +318,9 @@ class GridlabdFeeder(Federate):
             home=allowed[3],
             thermostat_offset=offset,
         )
-        arrays = _arrays(outputs := self._running.step(moment, inputs))
+
+    def _outputs(self, outputs: Outputs) -> dict[str, Array]:
+        arrays = _arrays(outputs)
         arrays |= {"pv_reactive_power": outputs.pv_reactive_power} if self._volt_var else {}
         return arrays | ({"tap": outputs.taps} if self.config.regulators == "automatic" else {})
 
@@ -452,6 +465,22 @@ class GridlabdFeeder(Federate):
     @staticmethod
     def _weather_ports() -> Sequence[Port]:
         return tuple(Port(name, unit, "in", title) for name, unit, title in WEATHER)
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Faults of GridLAB-D as those of the solver or the model."""
+    try:
+        yield
+    except HeadVoltageError as error:
+        raise SolverError(f"{error}.") from None
+    except PowerFlowError as error:
+        raise SolverError(
+            f"{error}. Look at head_voltage and the loads just before; a collapse of the voltage or a model "
+            "with a loop or an island has no solution."
+        ) from error
+    except EngineError as error:
+        raise ModelError(f"{error}. Correct the model; all that GridLAB-D said is in run.log.") from error
 
 
 def _arrays(outputs: Outputs) -> dict[str, Array]:

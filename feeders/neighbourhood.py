@@ -226,6 +226,7 @@ class RunningNeighbourhood:
         self._volt_var = PvVoltVar(homes.pv_power[self._pv], plan.pv_volt_var) if plan.pv_volt_var != "none" else None
         self._reactive_wanted = np.zeros(count)
         self._warm = False
+        self._opened: Floats | None = None  #: what the vehicles draw in the first step, once it is worked out
 
     def step(self, moment: datetime, inputs: Inputs) -> Outputs:
         """Advance to `moment`, a coupling interval after the last, and read the state there.
@@ -238,14 +239,9 @@ class RunningNeighbourhood:
             If the power flow fails or gives voltages that no feeder in service has.
 
         """
-        homes = self.plan.homes
-        hour, charges = _hour(moment), inputs.ev_charger & inputs.supplied
-        if self._vehicles is None:
-            ev_power = charge(homes, self._needed, hour, self._step_hours, charges)
-        else:
-            since = round((moment - self.clock.start).total_seconds())
-            ev_power = self._vehicles.power(since, self.clock.step, charges)
-            self._needed, self._driven = self._vehicles.needed_before, self._vehicles.driven
+        homes, hour = self.plan.homes, _hour(moment)
+        ev_power = self._charging(moment, inputs) if self._opened is None else self._opened
+        self._opened = None
         self.advance(moment, inputs, ev_power)
         outputs = self.read(inputs, ev_power)
         if self._vehicles is None:
@@ -261,6 +257,30 @@ class RunningNeighbourhood:
             wanted = self._volt_var.step(self.clock.step, voltage, outputs.pv_power[self._pv])
             self._reactive_wanted = self._spread(self._pv, wanted)
         return outputs
+
+    def open(self, moment: datetime, inputs: Inputs) -> Outputs:
+        """Go through the warm-up, and read the state at its end: what `step` to `moment` will find but for its step.
+
+        Raises
+        ------
+        EngineError
+            If the power flow fails or gives voltages that no feeder in service has.
+
+        """
+        self._opened = self._charging(moment, inputs)
+        self._warm_up(moment, inputs, self._opened)
+        self._warm = True
+        return self.read(inputs, self._opened)
+
+    def _charging(self, moment: datetime, inputs: Inputs) -> Floats:
+        """(homes,) power of the vehicles' chargers in the step from `moment` on [kW]."""
+        charges = inputs.ev_charger & inputs.supplied
+        if self._vehicles is None:
+            return charge(self.plan.homes, self._needed, _hour(moment), self._step_hours, charges)
+        since = round((moment - self.clock.start).total_seconds())
+        ev_power = self._vehicles.power(since, self.clock.step, charges)
+        self._needed, self._driven = self._vehicles.needed_before, self._vehicles.driven
+        return ev_power
 
     def advance(self, moment: datetime, inputs: Inputs, ev_power: Floats) -> None:
         """Write what has changed and step GridLAB-D to `moment`, through the warm-up if it is the first."""

@@ -353,6 +353,18 @@ class OwnModel:
             If the head is neither dead nor in service, or dead where the model has storage.
 
         """
+        self._write(head_voltage, weather)
+        return self._advance(moment)
+
+    def open(
+        self, moment: datetime, head_voltage: float, weather: Weather | None
+    ) -> tuple[Complexes, NDArray[np.float64]]:
+        """Go through the warm-up to the step before `moment`; as `step` there."""
+        self._write(head_voltage, weather)
+        return self._advance(moment - timedelta(seconds=self.clock.step))
+
+    def _write(self, head_voltage: float, weather: Weather | None) -> None:
+        """Tell GridLAB-D what has changed."""
         swing = self.plan.swing
         dead = is_dead(head_voltage)
         if dead != self._dead:
@@ -367,6 +379,10 @@ class OwnModel:
                     for climate in self._climates:
                         self.engine.write(climate, name, value)
                     self._climate[name] = value
+
+    def _advance(self, moment: datetime) -> tuple[Complexes, NDArray[np.float64]]:
+        """Step to `moment` and read."""
+        swing = self.plan.swing
         while self._next <= moment:
             self.engine.step_to(self._next)
             self._next += timedelta(seconds=self.clock.step)
