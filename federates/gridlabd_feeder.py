@@ -271,9 +271,9 @@ class GridlabdFeeder(Federate):
             raise ModelError(f"{error}. Correct the model; all that GridLAB-D said is in run.log.") from error
 
     def opening(self, time: Time, inputs: Exchange) -> Exchange | None:
-        """Go through the warm-up: what the feeder draws just before its first step."""
+        """Go through half of the warm-up: about what the feeder draws in its first step."""
         moment = self._moment(time)
-        if self.config.warm_up <= self.context.step or self._running is None:
+        if self.config.warm_up < 4 * self.context.step or self._running is None:  # too short to halve
             return None
         with _in_words():
             if isinstance(self._running, OwnModel):

@@ -225,7 +225,7 @@ class RunningNeighbourhood:
         self._service_voltage = np.ones(count)  # [pu] of the last solution
         self._volt_var = PvVoltVar(homes.pv_power[self._pv], plan.pv_volt_var) if plan.pv_volt_var != "none" else None
         self._reactive_wanted = np.zeros(count)
-        self._warm = False
+        self._ahead = clock.model_start + timedelta(seconds=clock.step)  #: the next step of the warm-up
         self._opened: Floats | None = None  #: what the vehicles draw in the first step, once it is worked out
 
     def step(self, moment: datetime, inputs: Inputs) -> Outputs:
@@ -259,7 +259,9 @@ class RunningNeighbourhood:
         return outputs
 
     def open(self, moment: datetime, inputs: Inputs) -> Outputs:
-        """Go through the warm-up, and read the state at its end: what `step` to `moment` will find but for its step.
+        """Go through half of the warm-up, and read the state: about what `step` to `moment` will find.
+
+        The other half is left to `step`: regulators settle at the voltage that the head then has.
 
         Raises
         ------
@@ -268,8 +270,7 @@ class RunningNeighbourhood:
 
         """
         self._opened = self._charging(moment, inputs)
-        self._warm_up(moment, inputs, self._opened)
-        self._warm = True
+        self._warm_up(moment - self.clock.warm_up / 2, inputs, self._opened)
         return self.read(inputs, self._opened)
 
     def _charging(self, moment: datetime, inputs: Inputs) -> Floats:
@@ -284,29 +285,28 @@ class RunningNeighbourhood:
 
     def advance(self, moment: datetime, inputs: Inputs, ev_power: Floats) -> None:
         """Write what has changed and step GridLAB-D to `moment`, through the warm-up if it is the first."""
-        if not self._warm:
+        if self._ahead < self.clock.start:
             self._warm_up(moment, inputs, ev_power)
-            self._warm = True
         self._heat_water(moment, inputs)
         self.write(inputs, ev_power)
         self._write_plugs(moment)
         self.engine.step_to(moment)
 
-    def _warm_up(self, moment: datetime, inputs: Inputs, ev_power: Floats) -> None:
-        """Step to just before `moment`, in its weather, with all available and supplied.
+    def _warm_up(self, until: datetime, inputs: Inputs, ev_power: Floats) -> None:
+        """Step to just before `until`, in its weather, with all available and supplied.
 
         What is off at the start goes off at the start. GridLAB-D would keep off what is off as it initialises.
         """
-        inputs = available(inputs)
-        self._start_temperatures(inputs.weather.temperature)
+        inputs, tick = available(inputs), timedelta(seconds=self.clock.step)
+        if self._ahead == self.clock.model_start + tick:
+            self._start_temperatures(inputs.weather.temperature)
         self.write(inputs, ev_power)
-        ahead = self.clock.model_start + timedelta(seconds=self.clock.step)
-        while ahead < moment:
-            self._write_plugs(ahead)
-            self.engine.step_to(ahead)
-            self._heat_water(ahead, inputs)
+        while self._ahead < until:
+            self._write_plugs(self._ahead)
+            self.engine.step_to(self._ahead)
+            self._heat_water(self._ahead, inputs)
             self.write(inputs, ev_power)
-            ahead += timedelta(seconds=self.clock.step)
+            self._ahead += tick
 
     def _heat_water(self, moment: datetime, inputs: Inputs) -> None:
         """Bring the tanks to `moment`, and say what heats them from then on."""

@@ -359,9 +359,12 @@ class OwnModel:
     def open(
         self, moment: datetime, head_voltage: float, weather: Weather | None
     ) -> tuple[Complexes, NDArray[np.float64]]:
-        """Go through the warm-up to the step before `moment`; as `step` there."""
+        """Go through half of the warm-up before `moment`; as `step` there.
+
+        The other half is left to `step`: regulators settle at the voltage that the head then has.
+        """
         self._write(head_voltage, weather)
-        return self._advance(moment - timedelta(seconds=self.clock.step))
+        return self._advance(moment - self.clock.warm_up / 2)
 
     def _write(self, head_voltage: float, weather: Weather | None) -> None:
         """Tell GridLAB-D what has changed."""

@@ -164,7 +164,7 @@ class Messages(Settings):
 
 
 class Mismatch(Settings):
-    """The worst disagreement on a boundary link; a lagged link has none at its first step."""
+    """The worst disagreement on a boundary link."""
 
     link: str
     unit: str
@@ -542,9 +542,8 @@ def _messages(run: Recorded) -> Iterator[Messages]:
 
 
 def mismatch_of(variable: Variable) -> tuple[Times, Floats]:
-    """A boundary link's mismatch, without the first step of a lagged one, which has no earlier value."""
-    skip = 1 if variable.attributes.get("lagged") else 0
-    times, values = variable.times[skip:], variable.values.real[skip:]
+    """A boundary link's mismatch."""
+    times, values = variable.times, variable.values.real
     known = np.isfinite(values)  # where a run ended early not both of its ends had solved
     return times[known], values[known]
 

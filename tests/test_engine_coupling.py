@@ -7,11 +7,17 @@ Iterated: the fixed point p = b_n / (1 + s z m), as long as s z m < 1.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import cosim
+from benchmarks.plain_loop import run_plain
+from cosim.scenario import from_mapping
+
+MODELS = Path(__file__).parent / "models"
 HOUR = 3600e9
 IMPEDANCE, BASE, RISE, SLOPE, MULTIPLIER = 0.02, 3.0, 0.5, 6.0, 2.0  # the models' settings, and the feeder's
 
@@ -76,7 +82,28 @@ def test_loose_coupling_beyond_its_tolerance_is_not_trusted(run_to_end: Callable
     assert failed.name == f"boundary mismatch {POWER_LINK}"
     assert failed.remedy is not None
     assert failed.remedy.startswith("Raise coupling.power_tolerance if that much is acceptable")
-    assert failed.time == 60 * 10**9  # the first step that has an earlier one, where it is largest
+    assert failed.time == 0  # the first step, where the grid begins from no load at all
+    assert failed.detail.startswith("at most 2 MVA")
+
+
+@pytest.mark.parametrize("placement", ["shared", "separate"])
+def test_a_lagged_boundary_begins_from_what_its_source_will_about_give(run_to_end: Callable, placement: str) -> None:
+    """At 1 pu the feeder draws b = 3 MW: p_(-1) = 3 in the closed form. Without that the first step is 2 MVA off."""
+    feeders = {"oak": {"bus": "A", "opens": True}, "elm": {"bus": "B", "opens": True}}
+    written = {**scenario(feeders, mode="loose", power_tolerance=0.5), "placement": placement}
+    end = run_to_end(written)
+    assert end.run.trustworthy
+    results = end.run.results
+    expected, before = [], BASE
+    for base in base_load(nanoseconds(results["oak"])):
+        before = base - SLOPE * IMPEDANCE * MULTIPLIER * before
+        expected.append(before)
+    np.testing.assert_allclose(results["oak"]["power"].values.sum(axis=1).real, expected, rtol=1e-12)
+    mismatch = results["coupling"][POWER_LINK].values
+    assert mismatch[0] == pytest.approx(MULTIPLIER * (BASE - expected[0]) / 3)  # the voltage's part alone
+    assert mismatch[0] < 0.5
+    kept, _ = run_plain(cosim.wire(from_mapping(written, MODELS)), keep=True)
+    assert [step["power"].tolist() for step in kept["oak"]] == results["oak"]["power"].values.tolist()
 
 
 def test_iterated_coupling_finds_the_fixed_point(run_to_end: Callable, tmp_path: Any) -> None:

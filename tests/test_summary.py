@@ -236,10 +236,10 @@ class TestGrid:
         assert (cost.highest_price.value, cost.highest_price.where) == (9000.0, "2")
         assert summary.not_served[0].energy_mwh == pytest.approx(5.0)
 
-    def test_boundary_mismatch_leaves_out_the_first_step_of_a_lagged_link(self, tmp_path: Path) -> None:
+    def test_boundary_mismatch_counts_from_the_first_step_on(self, tmp_path: Path) -> None:
         held = constant(3.0 + 0j)
         used = np.full(144, 3.0 + 0j)
-        used[0], used[50] = 0.0, 3.0 + 0.25j
+        used[0], used[50] = 3.0 - 0.125j, 3.0 + 0.25j
         run = Written(
             {"a": [(out("s", "MVA", is_complex=True), held)], "b": [(out("y", "1"), constant(1.0))]},
             links=[("a.s", "b.x", 2.0, used)],
@@ -248,6 +248,10 @@ class TestGrid:
         assert mismatch.worst.value == pytest.approx(0.25)
         assert mismatch.worst.time == datetime(2014, 1, 16, 8, 20)
         assert mismatch.share == pytest.approx(0.125)
+        used[0] = 2.5 + 0j
+        first = summarise(Written(run.outputs, links=[("a.s", "b.x", 2.0, used)]).write(tmp_path / "first"))
+        assert first.mismatches[0].worst.value == pytest.approx(0.5)
+        assert first.mismatches[0].worst.time == datetime(2014, 1, 16)
 
     def test_mean_latency_weighs_by_messages(self, tmp_path: Path) -> None:
         link = {"link": ("fast", "slow")}

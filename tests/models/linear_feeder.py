@@ -25,12 +25,14 @@ class LinearFeeder(Federate):
         """[MW/pu]"""
         rating: Annotated[Power, Field(ge=0)] = 10.0
         interval: PositiveDuration = written("60 s")
+        opens: bool = False
+        """Whether the head has 1 pu before it is known, so that the feeder can say what it will about draw."""
 
     config: Config
 
     def ports(self) -> Sequence[Port]:
         return [
-            Port("head_voltage", "pu", "in", "voltage at the head", is_complex=True),
+            Port("head_voltage", "pu", "in", "voltage", initial=1.0 if self.config.opens else None, is_complex=True),
             Port("temperature", "degC", "in", "air temperature", initial=20.0),
             Port("power", "MVA", "out", "load at the head", {"phase": ("A", "B", "C")}, is_complex=True),
         ]
