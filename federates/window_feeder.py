@@ -415,7 +415,8 @@ class WindowFeeder(Federate):
         """Let DER and air conditioners come to `time`, and solve the voltages. Raises SolverError at a collapse."""
         model = self._running()
         if self._solved != time:
-            self._come_to(time, model, inputs.values)
+            self._come_to(time, model)
+        self._take_taps(time, model, inputs.values)
         drive = self._drive(inputs.values)
         try:
             state = model.solve(drive)
@@ -440,7 +441,7 @@ class WindowFeeder(Federate):
             raise SolverError("the feeder has no model")
         return self._model
 
-    def _come_to(self, time: Time, model: Model, values: Mapping[str, Array]) -> None:
+    def _come_to(self, time: Time, model: Model) -> None:
         config = self.config
         inside = config.at <= time < config.at + config.duration
         model.hold_homes(inside)
@@ -448,11 +449,15 @@ class WindowFeeder(Federate):
             since = self._accepted - config.at
             model.hold_der(not config.der_response and 0 <= since < config.duration)
             model.advance((time - self._accepted) / 1e9)
+        self._solved = time
+
+    def _take_taps(self, time: Time, model: Model, values: Mapping[str, Array]) -> None:
+        """Follow the day's taps outside the window; where a solve is repeated they may have come only now."""
+        inside = self.config.at <= time < self.config.at + self.config.duration
         if self._controls and not inside:
             taps = self._taps(np.asarray(values["tap"]).real)
             if not np.array_equal(taps, model.taps):
                 model.set_taps(taps)
-        self._solved = time
 
     def _taps(self, given: NDArray[np.float64]) -> NDArray[np.int64]:
         """(regulators, 3) from one tap for each control; a ganged regulator's phases move together."""

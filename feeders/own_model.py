@@ -390,7 +390,7 @@ class OwnModel:
             self.engine.step_to(self._next)
             self._next += timedelta(seconds=self.clock.step)
         self._check_voltages()
-        if dead:
+        if self._dead:
             return np.zeros(3, dtype=np.complex128), np.zeros(len(self.meters))
         power = np.array([self.engine.read(swing, f"{self._power}_{p}") for p in PHASES], dtype=np.complex128)
         meters = np.array([self.engine.read(m, "measured_real_power").real for m in self.meters], dtype=np.float64)
