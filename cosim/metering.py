@@ -20,6 +20,7 @@ class Request:
 
     offset: float = 0.0
     until: float = 0.0
+    sent: Time = -1  #: [ns]
 
     def at(self, time: Time) -> float:
         """The offset [K] that holds at `time` [ns]."""
@@ -27,9 +28,13 @@ class Request:
 
 
 def requested(before: Request, messages: Sequence[Message]) -> Request:
-    """The request that holds after `messages`: the last one counts. Raises ContractError for any other message."""
+    """The request that holds after `messages`: the one that was sent last, whenever it came.
+
+    Raises ContractError for any other message.
+    """
     for message in messages:
-        before = _request(message)
+        request = _request(message)
+        before = request if request.sent >= before.sent else before
     return before
 
 
@@ -44,7 +49,7 @@ def _request(message: Message) -> Request:
             f"{message.source} sent {dict(payload)}; a feeder takes demand-response requests with the numbers "
             "thermostat_offset_degC and until_s"
         )
-    return Request(offset, until)
+    return Request(offset, until, message.sent)
 
 
 @dataclass(frozen=True)
