@@ -150,10 +150,11 @@ def run_problems(folder: Path, run: str, *, verify: bool = False) -> list[Proble
     return [Problem(run, text) for text in damage(where, full=verify, always=(ROW,))]
 
 
-def batch_problems(folder: Path, *, verify: bool = False) -> list[Problem]:
+def batch_problems(folder: Path, *, verify: bool = False, complete: bool | None = None) -> list[Problem]:
     """Everything in a batch's folder that is not as it was written. Raises ResultsError if it is no batch's.
 
-    Without `verify` the sizes of all files are compared; with it their bytes, and the rows against the plan.
+    Without `verify` the sizes of all files are compared; with it their bytes. Planned runs without a row are problems
+    if it must be `complete`, by default with `verify`.
     """
     written = read_batch(folder)
     checks = written.get("table")
@@ -173,7 +174,7 @@ def batch_problems(folder: Path, *, verify: bool = False) -> list[Problem]:
             if not own and file_hash(row) != sha256:
                 problems.append(Problem(run, f"the table is out of step with its {ROW}"))
     problems += [Problem(run, "it is finished, but not in the table") for run in finished if run not in listed]
-    if verify:
+    if verify if complete is None else complete:
         problems += [Problem(run, "it is planned, but not in the table") for run in missing_runs(written)]
     return problems
 
@@ -298,10 +299,10 @@ def open_batch(folder: str | Path, *, verify: bool = False) -> Batch:
     return batch
 
 
-def checked_batch(folder: str | Path, *, verify: bool = False) -> Batch:
-    """As `open_batch`, for who says himself what is missing. Raises ResultsError."""
+def checked_batch(folder: str | Path, *, verify: bool = False, complete: bool | None = None) -> Batch:
+    """As `open_batch`, for who says himself what is missing; `complete` as in `batch_problems`. Raises ResultsError."""
     path = Path(folder)
-    problems = batch_problems(path, verify=verify)
+    problems = batch_problems(path, verify=verify, complete=complete)
     if problems:
         raise ResultsError(_text(path, problems))
     return Batch(path)

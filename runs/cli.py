@@ -277,10 +277,10 @@ def compare(
 
 
 def _batch_as_it_is(folder: Path) -> Batch:
-    """A batch, of which it is said on standard error if runs are missing. Raises ResultsError."""
+    """A batch whose every byte is as written; if runs are missing, standard error says so. Raises ResultsError."""
     from cosim.batch_folder import checked_batch, incomplete
 
-    batch = checked_batch(folder)
+    batch = checked_batch(folder, verify=True, complete=False)
     if batch.missing:
         _complain(incomplete(batch))
     return batch

@@ -313,6 +313,20 @@ def test_a_flipped_byte_is_found_when_every_byte_is_compared(made: Make) -> None
     assert f"--resume --out {folder}`" in str(raised.value)
 
 
+def test_batches_are_compared_and_reported_from_their_bytes(two_good: Path, made: Make) -> None:
+    """The rows' digests are equal; the values behind one of them no longer are what it was made of."""
+    from typer.testing import CliRunner
+
+    from runs.cli import app
+
+    folder = made()
+    flip(folder)
+    for words in (["compare", str(two_good), str(folder)], ["report", str(folder)]):
+        done = CliRunner().invoke(app, words)
+        assert isinstance(done.exception, ResultsError)
+        assert "run 0002: results.zarr/oak/power/0 holds other bytes than were written" in str(done.exception)
+
+
 def test_a_flipped_row_is_found_without_comparing_every_byte(made: Make) -> None:
     """It has its old size, and it is what the table was made from."""
     folder = made()

@@ -266,6 +266,37 @@ def test_a_worker_that_stands_still(cluster: Cluster, pair: Callable, tmp_path: 
     wait_until(lambda: not cluster.left(), 30, "the worker has cleared up")
 
 
+@pytest.mark.long
+def test_a_worker_that_stands_still_before_the_run(
+    cluster: Cluster, pair: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked which files it lacks, and does not answer."""
+    monkeypatch.setattr("cosim.engine.workers.CALLED_WITHIN", 3.0)
+    address = sorted(cluster.client.scheduler_info()["workers"])[1]
+    worker = psutil.Process(cluster.client.run(os.getpid, workers=[address])[address])
+    worker.suspend()
+    try:
+        run = cosim.run(from_mapping(pair("saboteur_alone.py"), MODELS), tmp_path / "run", workers=cluster.client)
+        told = run.verdict.fault or ""
+    except MachineError as error:
+        told = str(error)
+    finally:
+        worker.resume()
+    assert "a Dask worker cannot be reached" in told
+
+
+def test_a_worker_with_other_code_takes_no_part(
+    cluster: Cluster, pair: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the supervisor's own hash is another; the versions are the same."""
+    monkeypatch.setattr("cosim.code_identity.code_hash", lambda: "of another tree")
+    try:
+        told = cosim.run(from_mapping(pair(), MODELS), tmp_path / "run", workers=cluster.client).verdict.fault or ""
+    except MachineError as error:
+        told = str(error)
+    assert "runs other code of cosim than we" in told
+
+
 def test_an_interrupted_run(cluster: Cluster, pair: Callable, tmp_path: Path) -> None:
     running = InBackground(long(pair("saboteur_alone.py")), tmp_path / "run", cluster)
     running.stop.set()

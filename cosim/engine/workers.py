@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
 ANSWERS_WITHIN = 10.0  #: [s] that a scheduler may take to be reached
+CALLED_WITHIN = 120.0  #: [s] that a worker may take to begin, first imports on a busy machine included
 SILENT = 6.0  #: [s] without an answer after which a worker counts as lost; less than `limits.step` by default
 _PATIENCE = 0.5  #: [s] to wait for an answer before asking whether the worker is still there
 
@@ -150,7 +151,7 @@ class _WorkersLaunch:
 
         own, lacking = versions(), {}
         try:
-            found = self._client.run(deputy.survey, input_hashes(self._federation), workers=list(addresses))
+            found = _call(self._client, deputy.survey, input_hashes(self._federation), workers=addresses)
         except ImportError as error:
             raise MachineError(f"a Dask worker cannot run federates: {error}; install cosim on every worker") from None
         except OSError as error:
@@ -181,6 +182,14 @@ class _WorkersLaunch:
             thread.join(2 * LEAVE)
 
 
+def _call(client: Any, function: Any, argument: Any, workers: Sequence[str]) -> Any:
+    """What a function gives on each worker, by address. Raises TimeoutError (an OSError) where one stands still.
+
+    `Client.run` is this without a limit.
+    """
+    return client.sync(client._run, function, argument, workers=list(workers), callback_timeout=CALLED_WITHIN)
+
+
 class _Post:
     """One worker's deputy, seen from here: brings what is new there into the scratch folder."""
 
@@ -201,7 +210,7 @@ class _Post:
     def begin(self) -> None:
         """Begin the deputy. Raises MachineError."""
         try:
-            self._client.run(deputy.begin, self._order, workers=[self.worker.address])
+            _call(self._client, deputy.begin, self._order, workers=[self.worker.address])
         except OSError as error:
             raise MachineError(f"the Dask worker {self.worker.address} cannot start a run: {error}") from None
         self._heard = time.monotonic()
