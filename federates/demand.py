@@ -74,7 +74,8 @@ class Demand(Federate):
         temperature_offset: float = 0.0
         """Added to its temperature [K]; if not given, the scenario weather's."""
         reference: Power | None = None
-        """The demand at which the load scale is `scale`; none: the table's or the model's highest in the run."""
+        """The demand at which the load scale is `scale`; none: the highest of the whole table, of a model that of the
+        run."""
         scale: float = Field(default=1.0, gt=0)
         """The load scale [1] at the reference demand; without a table, always."""
         interval: PositiveDuration = written("5 min")
@@ -109,7 +110,7 @@ class Demand(Federate):
             self._table: TimeTable | None = self._modelled(config.model)
         else:
             self._table = None if config.table is None else self._read(config.table)
-        self._highest = 0.0 if self._table is None else float(self._table.columns["demand"].max())
+        self._highest = 0.0 if self._table is None else self._highest_of(self._table)
         self._innovations = self._draw_innovations()
         # Lower triangle: what each innovation up to a lead still counts at that lead.
         steps = np.arange(len(self._leads))
@@ -173,6 +174,13 @@ class Demand(Federate):
         if table.columns["demand"].max() <= 0:
             raise ConfigError("table", f"'{name}' has no demand above 0 MW.", "Give a table with demand.")
         return table
+
+    def _highest_of(self, table: TimeTable) -> float:
+        """A measured table's highest demand [MW], a model's in the run: how far a forecast looks must not matter."""
+        if self.config.model is None:
+            return float(table.columns["demand"].max())
+        steps = time_tables.grid(self.context.start, self.context.duration, self.context.step)[:-1]
+        return float(table.at("demand", steps).max())
 
     def _modelled(self, path: str) -> TimeTable:
         """The demand that the model gives in the scenario's weather, from its first row on. Raises ConfigError."""

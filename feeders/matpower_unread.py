@@ -114,7 +114,13 @@ def _branches(branch: Floats) -> Iterator[str]:
 
 
 def _dc_lines(lines: Floats) -> Iterator[str]:
-    if lines.shape[1] >= 11:
-        free = int(((lines[:, 2] > 0) & (lines[:, 9] != lines[:, 10])).sum())
-        if free:
-            yield f"mpc.dcline: {free} lines have limits between which they could be dispatched; they carry PF and PT."
+    if not lines.size:
+        return
+    on = lines[:, 2] > 0
+    free = int((on & (lines[:, 9] != lines[:, 10])).sum()) if lines.shape[1] >= 11 else 0
+    dispatched = f"{free} lines have limits between which they could be dispatched; they carry PF. " if free else ""
+    if on.any():
+        yield (
+            f"mpc.dcline: {dispatched}Converters of {int(on.sum())} lines inject QF and QT, and do not hold the "
+            "voltages VF and VT as MATPOWER's do."
+        )

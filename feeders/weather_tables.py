@@ -159,10 +159,12 @@ def _read_typical_year(path: Path, name: str) -> TypicalYear:
         columns = {key: np.array(value, float) for key, value in scaled.items()}
         facts = {key: float(place[key]) for key in ("latitude", "longitude", "altitude")}
         facts["utc_offset"] = float(place["TZ"])
+        when = data.index.month.to_numpy(), data.index.day.to_numpy()
     # pvlib promises no exceptions of its own; these are what its parsers raise on damaged files.
     except (OSError, ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
         raise TimeTableError(f"'{path.name}' is not a readable {suffix} weather file: {error!r}") from error
     _check_typical_year(path.name, columns)
+    _check_calendar(path.name, *when)
     return TypicalYear(name, columns, facts)
 
 
@@ -178,6 +180,23 @@ def _check_typical_year(name: str, columns: Mapping[str, Floats]) -> None:
                 f"'{name}' is a stub: it has the same {column.name} all year, "
                 f"{columns[column.name][0]:g} [{column.unit}]. Give a file with data."
             )
+
+
+def _check_calendar(name: str, month: NDArray[np.int64], day: NDArray[np.int64]) -> None:
+    """Raise TimeTableError unless the hours (8760) run from 1 January to 31 December: rows are found by their place.
+
+    At noon all formats agree which day a row is of, whether its label is that of the hour's start or end.
+    """
+    days = np.arange("2001-01-01", "2002-01-01", dtype="datetime64[D]")
+    months = days.astype("datetime64[M]")
+    expected = months.astype(int) % 12 + 1, (days - months.astype("datetime64[D]")).astype(int) + 1
+    wrong = np.flatnonzero((month[12::24] != expected[0]) | (day[12::24] != expected[1]))
+    if len(wrong):
+        row = 12 + 24 * wrong[0]
+        raise TimeTableError(
+            f"'{name}', data row {row + 1} is of {day[row]}.{month[row]}. where {expected[1][wrong[0]]}."
+            f"{expected[0][wrong[0]]}. must stand: a typical year runs from 1 January to 31 December. Sort its rows."
+        )
 
 
 def hours_of_year(instants: Instants) -> NDArray[np.int64]:

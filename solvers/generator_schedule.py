@@ -28,17 +28,23 @@ class Limits:
     low: Floats  #: [MW]
     high: Floats  #: [MW]
     ramp: Floats  #: [MW/min]
+    lowest: Floats  #: [MW] what the case states, wherever it dispatches the generator
+    highest: Floats  #: [MW] as above
 
     @classmethod
     def of(cls, generators: Generators, minimum_generation: float, assumed_ramp: float) -> Limits:
         """`minimum_generation` [1] is the share of the lowest power that holds.
 
-        Some cases dispatch a generator beyond its own limits (case39 at bus 31); it is left there.
+        Some cases dispatch a generator beyond its own limits (case39 at bus 31); it is left there, and `lowest` and
+        `highest` tell.
         """
         in_case = np.where(generators.in_service, generators.power.real, 0.0)
-        low = np.minimum(generators.lowest_active, in_case)
-        low = np.where(low > 0, minimum_generation * low, low)
-        return cls(low, np.maximum(generators.highest_active, in_case), ramps(generators, assumed_ramp))
+        low, lowest = (
+            np.where(power > 0, minimum_generation * power, power)
+            for power in (np.minimum(generators.lowest_active, in_case), generators.lowest_active)
+        )
+        highest = generators.highest_active
+        return cls(low, np.maximum(highest, in_case), ramps(generators, assumed_ramp), lowest, highest)
 
 
 def moved(wanted: Floats, before: Floats, minutes: float, limits: Limits, limited: NDArray[np.bool_]) -> Floats:
@@ -49,7 +55,7 @@ def moved(wanted: Floats, before: Floats, minutes: float, limits: Limits, limite
 
 def beyond_limits(given: Floats, limits: Limits, running: Booleans) -> Floats:
     """How much more than its maximum (positive) or less than its minimum (negative) each running unit gives [MW]."""
-    beyond: Floats = np.maximum(given - limits.high, 0.0) + np.minimum(given - limits.low, 0.0)
+    beyond: Floats = np.maximum(given - limits.highest, 0.0) + np.minimum(given - limits.lowest, 0.0)
     return np.where(running, beyond, 0.0)
 
 

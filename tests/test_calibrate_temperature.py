@@ -71,6 +71,16 @@ def test_the_forecast_is_the_load_to_come() -> None:
     assert float(forecast[-1]) == pytest.approx(later)
 
 
+def test_how_far_the_forecast_looks_changes_no_load() -> None:
+    """The highest load of the run is the reference, and not that of a hotter day which the forecast may see."""
+    context = Context("demand", 1, datetime(2014, 1, 15), 3 * HOUR, HOUR // 2)
+    for lookahead in ("1 h", "24 h"):
+        settings = {"model": "victoria_2012_2013", "weather_table": "melbourne_2014_01", "lookahead": lookahead}
+        federate = Demand(Demand.Config.model_validate(settings), context)
+        scales = [float(federate.solve(k * HOUR // 2, Exchange()).values["load_scale"]) for k in range(6)]
+        assert max(scales) == scales[0] == 1.0
+
+
 def test_a_scenario_takes_its_own_weather_and_says_from_which_data(tmp_path: Path) -> None:
     (tmp_path / "scenario.yaml").write_text(
         "name: modelled\n"

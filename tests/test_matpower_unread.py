@@ -77,6 +77,7 @@ def test_a_table_that_may_change_the_grid_is_refused_by_name(more: str, words: s
         (grid(gen="0 0 0 0 0 0 0 0 0 0 0.5"), "participation factors (APF)"),
         (grid(gen="0 0 0 0 0 0 0 0 0 7 0"), "ramp limits of reactive power"),
         (grid("mpc.dcline = [1 3 1 10 9 0 0 1 1 0 40 -9 9 -9 9 0 0];"), "1 lines have limits between which"),
+        (grid("mpc.dcline = [1 3 1 10 9 0 0 1 1 10 10 -9 9 -9 9 0 0];"), "do not hold the voltages VF and VT"),
     ],
 )
 def test_what_leaves_the_answer_right_is_named(text: str, words: str) -> None:

@@ -77,6 +77,29 @@ def test_reader_sorts_columns() -> None:
     assert case.dc_injection().tolist() == [-10 + 1j, 0, 9.5 + 2j]
 
 
+def test_what_is_commented_out_or_switched_off_is_not_read() -> None:
+    """In MATLAB lines between %{ and %} are a comment, and `if` of 0 is passed over: the reactance stays 0.2."""
+    other = "mpc.branch = [\n7 1 0 0.9 0.01 0 0 0 0.95 30 1 -360 360;\n];\nmpc.baseMVA = 10;\n"
+    for hidden in (f"%{{\n{other}%}}\n", f"  %{{ \n{other}%}}", f"old = 0;\nif old\n{other}end\n"):
+        case = read_matpower(THREE_BUSES + hidden, "three")
+        assert (case.branches.reactance.tolist(), case.base_mva) == ([0.1, 0.1, 0.1, 0.2], 100)
+    with pytest.raises(CaseError, match="computes 'old=1'"):
+        read_matpower(THREE_BUSES + f"old = 1;\nif old\n{other}end\n", "three")
+    assert read_matpower(THREE_BUSES + "% mpc.genfuel = {'oil'; 'oil'; 'oil'};\n", "three").generators.fuel[0] == "coal"
+
+
+@pytest.mark.parametrize(
+    ("power", "losses", "arrives"),
+    [("9.5", "0 0", 9.5), ("0", "0 0", 10), ("0", "1 0.02", 8.8), ("9.5", "1 0.02", 8.8)],
+)
+def test_a_dc_line_loses_what_matpower_says(power: str, losses: str, arrives: float) -> None:
+    """PT = PF - (LOSS0 + LOSS1 PF), as MATPOWER's toggle_dcline sets it; solved cases without LOSS0, LOSS1 keep PT."""
+    case = read_matpower(
+        three_buses("10  9.5  1  2  1 1 0 20 -5 5 -5 5 0 0", f"10 {power} 1 2 1 1 0 20 -5 5 -5 5 {losses}"), "three"
+    )
+    assert case.dc_injection()[2].real == pytest.approx(arrives)
+
+
 def test_labels_are_unique_and_say_which() -> None:
     case = read_matpower(THREE_BUSES, "three")
     assert case.branches.label == ("1-5", "5-1", "5-1-2", "7-1")
@@ -106,6 +129,13 @@ def test_arrays_are_read_only() -> None:
         (three_buses("2  0    0  2  30    4  0  0;", ""), "a row for each of the 3 generators, has 2"),
         (three_buses("2  0    0  2  30  ", "3  0    0  2  30  "), "row 2 must be of model 1 or 2"),
         (three_buses("2  100  5  3  0.02  20  7  0", "2  100  5  4  0.02  20  7  0"), "above the second degree"),
+        (
+            three_buses("7  1  0.0   0.2  0.01  0    0  0  0.95  30  1", "7 1 0 0.2 0.01 0 0 0 0.95 30 NaN"),
+            "row 4 holds a num",
+        ),
+        (three_buses("100  1  80   10", "100  1  NaN  10"), "mpc.gen row 1 has a limit that is not a number"),
+        (three_buses("100  1  80   10", "100  1  80   90"), "row 1 has its lowest power .PMIN. above its highest"),
+        (three_buses("7  1  0.0   0.2", "7.5 1  0.0   0.2"), "mpc.branch row 4 has a bus number that is not whole"),
         (three_buses("baseMVA = 100", "baseMVA = 0"), "baseMVA must be positive"),
         (THREE_BUSES + "mpc.bus(:, 3) = mpc.bus(:, 3) * 2;\n", r"computes 'mpc.bus\(:,3\)=mpc.bus\(:,3\)\*2'"),
         ("", "'mpc.baseMVA' is missing"),

@@ -94,6 +94,14 @@ def test_unchanged_it_is_the_published_case() -> None:
     assert outputs["load"] == pytest.approx(6254.23 + 1387.1j)
 
 
+def test_a_unit_that_its_case_dispatches_beyond_its_own_limits_is_told() -> None:
+    """case39 has unit 31 at 677.871 MW of 646 (its mpc.gen), which the power flow leaves as it is."""
+    excess = Rig(slack="reference").solve(0)["limit_excess"]
+    unit = load_case("case39").generators.label.index("31")
+    assert excess[unit] == pytest.approx(677.871 - 646.0, abs=0.05)
+    assert not np.delete(excess, unit).any()
+
+
 def test_load_follows_scale_multiplier_and_change() -> None:
     rig = Rig(load_multiplier=0.9)
     outputs = rig.step(0, load_scale=np.array(1.1), load_change=rig.one("load_change", "16", 50 + 10j))

@@ -251,11 +251,11 @@ EPW_HEAD = (
 )
 
 
-def epw(temperature, radiation, hours=8760):
+def epw(temperature, radiation, hours=8760, first=datetime(2015, 1, 1)):
     """An EPW file whose hours repeat the given functions of the hour of day."""
     lines = [EPW_HEAD]
     for hour in range(hours):
-        day = datetime(2015, 1, 1) + timedelta(hours=hour)
+        day = first + timedelta(hours=hour)
         t, g = temperature(day.hour), radiation(day.hour)
         stamp = f"{day.year},{day.month},{day.day},{day.hour + 1},60,?"
         lines.append(
@@ -282,6 +282,8 @@ def test_an_epw_file_reads(tmp_path):
         ("LOCATION,x\n", "not a readable .epw"),
         ("", "not a readable .epw"),
         (epw(lambda hour: 10 + hour, lambda hour: hour, hours=48), "48 data rows"),
+        # of a measured year from July to June: read by their place, its rows gave January the sun of July
+        (epw(lambda hour: 10 + hour, lambda hour: hour, first=datetime(2015, 7, 1)), r"data row 13 is of 1\.7\."),
         (epw(lambda hour: 0, lambda hour: 0), "is a stub.*same temperature all year, 0"),
         (epw(lambda hour: 10 + hour, lambda hour: 0), "is a stub"),
         (epw(lambda hour: 99.9, lambda hour: hour), "data row 1.*from -90 to 60"),
