@@ -702,6 +702,8 @@ def _order(
         units.setdefault(of.get(name, name), set()).update(
             of.get(s, s) for s in sources if of.get(s, s) != of.get(name, name)
         )
+    ends = ((link.source.federate, link.destination.federate) for link in links if link.lagged)
+    lagged = {(of.get(source, source), of.get(destination, destination)) for source, destination in ends}
     carriers = {name for name, part in parts.items() if part.federate.messaging == "carrier"}
     needed = carriers.union(*(_reachable(name, units) for name in carriers))
     for name, sources in units.items():
@@ -717,14 +719,16 @@ def _order(
     slot = 1
     while sorter.is_active():
         level = sorted(sorter.get_ready())
-        width = 1
-        for unit in level:
-            cycle = members.get(unit, (unit,))
-            slots |= dict.fromkeys(cycle, slot)
-            if unit in members:
-                groups.append(IterationGroup(members=cycle, first_slot=slot, max_rounds=scenario.coupling.max_rounds))
-                width = max(width, rounds * len(cycle))
-        slot += width
+        for turn in _turns(level, lagged):
+            width = 1
+            for unit in turn:
+                cycle = members.get(unit, (unit,))
+                slots |= dict.fromkeys(cycle, slot)
+                if unit in members:
+                    most = scenario.coupling.max_rounds
+                    groups.append(IterationGroup(members=cycle, first_slot=slot, max_rounds=most))
+                    width = max(width, rounds * len(cycle))
+            slot += width
         sorter.done(*level)
     if slot * SLOT >= scenario.base_step:
         problem = f"needs {slot} slots of 1 us within a step; the step is too short for so many rounds."
@@ -768,6 +772,29 @@ def _add_openings(
 def _opening_of(name: str) -> str:
     """What the opening of the federate `name` is called where federates are ordered; no federate's name has a space."""
     return f"{name} opening"
+
+
+def _turns(level: Sequence[str], lagged: set[tuple[str, str]]) -> Iterator[list[str]]:
+    """Those that need nothing of each other, in turns: who takes a lagged value goes before the one who gives it.
+
+    In one slot it would be the new value in one process, and the last one through HELICS. `lagged` are sources and
+    destinations; where they lag behind each other in a circle, each has a turn of its own, in the order of their names.
+    """
+    before: dict[str, set[str]] = {name: set() for name in level}
+    for source, destination in lagged:
+        if source in before and destination in before and source != destination:
+            before[source].add(destination)
+    sorter = TopologicalSorter(before)
+    try:
+        sorter.prepare()
+    except CycleError:
+        linked = {name for name in level if before[name]}.union(*before.values())
+        sorter = TopologicalSorter({name: {other for other in linked if other < name} for name in level})
+        sorter.prepare()
+    while sorter.is_active():
+        turn = sorted(sorter.get_ready())
+        yield turn
+        sorter.done(*turn)
 
 
 def _check_cycle(scenario: Scenario, parts: Mapping[str, Part], cycle: Sequence[str]) -> None:
