@@ -44,6 +44,15 @@ class Port:
         None  #: an output's value where there is nothing to hold against these, as 0 pu at a dead bus
     )
     remedy: str = ""  #: what to look at or to set where an output is beyond one of these, in a sentence
+    needs: tuple[str, ...] = ()  #: inputs, as `name` or `name[label]`: where one of them is 0, so must an output be;
+    #: each is one number or has the output's shape
+    outlasts: Time = 0  #: [ns] that an output may go on without what it needs, as a compressor ends its cycle
+    sun: Literal["", "daylight", "elevation"] = ""  #: "daylight": an output that is 0 at night; "elevation": that of
+    #: the sun [deg], as the model sees it: the verdict holds both against the sun of the scenario's place
+    foretells: tuple[str, float] | None = None  #: an output of the same federate that the values by `lead` foretell,
+    #: and the largest trusted error [1], root mean square over that of the output
+    obeys: str = ""  #: the output `federate.port` whose values come as orders, by message: an output must be one that
+    #: was ordered, and none older than what the network delivered; 0 where nothing was
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -77,6 +86,33 @@ class Stock:
     least: float | None = 0.0  #: smallest energy
     tolerance: float = 1e-6  #: largest trusted error of the whole balance [energy's unit]: of numbers, not of physics
     unbalanced: str = ""  #: why its flows are not recorded, where they are not: the verdict quotes it
+
+
+@dataclass(frozen=True)
+class Term:
+    """One part of a balance."""
+
+    port: str  #: an output, or an input as its links bring it; of complex values the real part counts
+    factor: float | tuple[Any, ...] = 1.0  #: one number or nested tuples in the port's shape: [1], or of a port in
+    #: [1] the balance's unit
+    total: bool = False  #: the elements are added up
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Recorded powers that must add up to nothing, or to what `bounds` allow, at every recorded step.
+
+    The verdict adds them up anew from what was recorded, each in the unit of its port: what a model says of its own
+    balance is made before a wrong unit, sign or label comes in.
+    """
+
+    name: str  #: what adds up, in a few words
+    unit: str  #: a power
+    terms: tuple[Term, ...]  #: the first is an output; each is one number or as long as the others
+    bounds: tuple[float | tuple[Any, ...], float | tuple[Any, ...]]  #: least and largest trusted sum [unit]
+    share: float = 0.0  #: of the largest term, by which the sum may be beyond the bounds [1]
+    where: tuple[str, float, float] | None = None  #: an input or output of one number: held only where its magnitude
+    #: lies between the two
 
 
 @dataclass(frozen=True)
@@ -160,6 +196,10 @@ class Federate(ABC):
 
     def stocks(self) -> Sequence[Stock]:
         """The stores of energy among the outputs: each output in [kWh] or [MWh] is one."""
+        return ()
+
+    def balances(self) -> Sequence[Balance]:
+        """What of its outputs and inputs adds up."""
         return ()
 
     def window_settings(self) -> Mapping[str, Any] | None:

@@ -15,6 +15,7 @@ from cosim.contract import Context, Federate, Port, Time
 from cosim.registry import federate_class
 from cosim.scenario import Limits
 from cosim.settings import Settings
+from cosim.site import Site
 from cosim.units import Duration
 
 MAIN_PROCESS = "main"  #: the process of all federates that need none of their own; it holds the broker
@@ -154,6 +155,13 @@ class IterationGroup(Settings):
         return self.first_slot + round_number * len(self.members) + self.members.index(member)
 
 
+class OrderSpec(Settings):
+    """That one output holds what another one has ordered by message, and nobody else orders there."""
+
+    obeying: PortReference
+    ordered: PortReference
+
+
 class LeftOut(Settings):
     """Something that a scenario or its files hold and nobody uses; not an error, but never unsaid."""
 
@@ -186,6 +194,9 @@ class Federation(Settings):
     """Whether what is recorded is brought to the disk as it arises."""
     limits: Limits
     left_out: tuple[LeftOut, ...] = ()
+    orders: tuple[OrderSpec, ...] = ()
+    site: Site | None = None
+    """Where on Earth it plays, where that is known."""
 
     def rows_per_chunk(self, spec: FederateSpec) -> int:
         """How many rows of a federate are stored together: few files a day, and not for each of them a few numbers."""

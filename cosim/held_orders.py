@@ -42,6 +42,11 @@ class HeldOrders:
         self.sent[out] = np.maximum(self.sent[out], time + 1)
 
     @property
+    def holding(self) -> NDArray[np.float64]:
+        """The orders that hold; 0 where there is none, or a void one."""
+        return np.where(self.void, 0.0, np.nan_to_num(self.amount))
+
+    @property
     def given(self) -> NDArray[np.bool_]:
         """Where there is an order, void or not."""
         return ~np.isnan(self.amount)

@@ -33,6 +33,10 @@ def attributes_of(port: Port) -> dict[str, Any]:
         stated["absent"] = port.absent
     if stated and port.remedy:
         stated["remedy"] = port.remedy
+    if port.sun:
+        stated["sun"] = port.sun
+    if port.foretells is not None:
+        stated["foretells"] = list(port.foretells)
     return stated
 
 
@@ -64,17 +68,17 @@ def _held(group: Mapping[str, StoredArray], name: str, key: str, array: StoredAr
     absent = array.attributes.get("absent")
     if absent is not None:
         beyond = np.where(values == absent, -np.inf, beyond)
-    title, bounds = _title(key, name), _bounds_text(low, high, unit)
+    title, bounds = _title(key, name), bounds_text(low, high, unit)
     outside = ~(beyond <= 0) & (values != absent)  # NaN is outside
     if not outside.any():
         return Check(name=title, passed=True, detail=f"always {bounds}", federate=name)
     place = np.unravel_index(int(np.where(outside, np.nan_to_num(beyond, nan=np.inf), -np.inf).argmax()), values.shape)
     steps = int(outside.reshape(len(values), -1).any(axis=1).sum())
     time = int(times[place[0]])
-    where = _where(group, array, place[1:])
+    at = where(group, array, place[1:])
     word = "expected" if statement == "expected" else "possible"
     detail = (
-        f"{values[place]:.4g} {unit}{where} at {format_duration(time)} ({word}: {bounds}), "
+        f"{values[place]:.4g} {unit}{at} at {format_duration(time)} ({word}: {bounds}), "
         f"outside in {steps} of {len(values)} steps"
     )
     remedy = array.attributes.get("remedy")
@@ -96,13 +100,14 @@ def _magnitude(array: StoredArray) -> NDArray[np.float64]:
     return magnitude
 
 
-def _bounds_text(low: float, high: float, unit: str) -> str:
+def bounds_text(low: float, high: float, unit: str) -> str:
+    """Bounds in words; an end may be infinite."""
     if np.isinf(low):
         return f"at most {high:.4g} {unit}"
     return f"at least {low:.4g} {unit}" if np.isinf(high) else f"{low:.4g} to {high:.4g} {unit}"
 
 
-def _where(group: Mapping[str, StoredArray], array: StoredArray, place: tuple[Any, ...]) -> str:
+def where(group: Mapping[str, StoredArray], array: StoredArray, place: tuple[Any, ...]) -> str:
     """The labels of a value, as ` at bus 7, phase A`."""
     dimensions = array.attributes[DIMENSIONS][1:]
     names = [f"{name.partition(' of ')[0]} {group[name][...][at]}" for name, at in zip(dimensions, place, strict=True)]

@@ -14,16 +14,22 @@ from typing import Any
 
 import numpy as np
 
+from cosim.balance import check_balances
 from cosim.check import Check, Store, within
 from cosim.engine.supervisor import Outcome
 from cosim.errors import ResultsError
 from cosim.federation import Federation
+from cosim.forecasts import check_forecasts
+from cosim.needs import check_needs
+from cosim.obedience import check_orders
 from cosim.port_statements import check_values, expectations
+from cosim.recorded_inputs import RecordedInputs
 from cosim.results import COUPLING, DISTURBING, RESULTS
 from cosim.settings import Settings
 from cosim.stand_ins import stand_ins
 from cosim.stock_balance import check_stocks, unbalanced_energies
 from cosim.stored_arrays import arrays, groups
+from cosim.sun import check_sun
 from cosim.units import format_duration
 
 #: Input of a boundary -> the setting that says which mismatch is acceptable there.
@@ -123,10 +129,13 @@ def _never_acted(federation: Federation, store: Store) -> Iterator[Check]:
 
 def _unlooked(federation: Federation) -> Iterator[Check]:
     """Expectations that nobody can look at, as their outputs were left out."""
+    ports: dict[str, list[str]] = {}
     for output in federation.unlooked:
         federate, _, port = output.partition(".")
+        ports.setdefault(federate, []).append(port.replace("_", " "))
+    for federate, names in ports.items():
         detail = "was not held against what is expected of it: `outputs.exclude` leaves it out"
-        yield Check(name=f"{port.replace('_', ' ')} of {federate}", passed=False, detail=detail, federate=federate)
+        yield Check(name=f"{', '.join(names)} of {federate}", passed=False, detail=detail, federate=federate)
 
 
 def _of_stored(federation: Federation, store: Store, outcome: Outcome) -> Iterator[Check]:
@@ -138,6 +147,13 @@ def _of_stored(federation: Federation, store: Store, outcome: Outcome) -> Iterat
         yield from _recorded(store, spec.name, outcome.steps.get(spec.name, 0))
         yield from check_values(store, spec.name)
         yield from check_stocks(store, spec.name)
+        if "time" in store.get(spec.name, {}):
+            group, inputs = store[spec.name], RecordedInputs(federation, store, spec.name)
+            yield from check_balances(inputs, group, spec.name)
+            yield from check_needs(inputs, group, spec.name)
+            yield from check_sun(group, spec.name, federation.start, federation.site)
+            yield from check_forecasts(group, spec.name)
+    yield from check_orders(federation, store)
     yield from _links(federation, store)
     yield from _mismatch(federation, store)
 

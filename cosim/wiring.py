@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from cosim.contract import Context, Port, Time
+from cosim.balance import balance_faults
+from cosim.contract import Context, Federate, Port, Time
 from cosim.errors import ConfigError, Fault, ScenarioError, UnknownFactError
 from cosim.federation import (
     MAIN_PROCESS,
@@ -26,16 +27,19 @@ from cosim.federation import (
     IterationGroup,
     LeftOut,
     LinkSpec,
+    OrderSpec,
     PortReference,
     is_recorded,
 )
 from cosim.link_fit import joined_by_label, misfit, not_additive
 from cosim.model import Model
+from cosim.needs import needs_faults
 from cosim.one_fact import contradictions, stated_by_operator, stated_elsewhere
 from cosim.perturbations import Perturbation, perturbation_class
 from cosim.registry import described, federate_class, unknown
 from cosim.results import COUPLING, DISTURBING
 from cosim.scenario import DEFAULT_KINDS, Feeder, Scenario, absolute_kind, faults_of
+from cosim.site import Site
 from cosim.stock_balance import stock_faults
 from cosim.units import UNITS, format_duration
 from cosim.untaken import check_recipients, untaken
@@ -81,7 +85,8 @@ def wire(scenario: Scenario, built: dict[str, Part] | None = None) -> Federation
     check_window(scenario, faults)
     if faults:
         raise ScenarioError(faults)
-    parts = _build(scenario, faults, built)
+    facts = KnownFacts()
+    parts = _build(scenario, facts, faults, built)
     check_followed(scenario, parts, faults)
     for part in parts.values():
         _check_ports(scenario, part, faults)
@@ -136,7 +141,28 @@ def wire(scenario: Scenario, built: dict[str, Part] | None = None) -> Federation
         crash_safe=scenario.outputs.crash_safe,
         limits=scenario.limits.model_dump(mode="json"),  # type: ignore[arg-type]
         left_out=tuple(_left_out(scenario, parts, links)),
+        orders=tuple(_orders(parts)),
+        site=facts.first.get(Site),  # type: ignore[arg-type]
     )
+
+
+def _orders(parts: Mapping[str, Part]) -> Iterator[OrderSpec]:
+    """Who obeys whose orders, where nobody else can send any there."""
+    for part in parts.values():
+        for port in part.ports:
+            sender, _, ordered = port.obeys.partition(".")
+            given = parts[sender].port(ordered, "out") if sender in parts else None
+            if port.obeys and given is not None and given.shape == port.shape:
+                others = (other for name, other in parts.items() if name not in (part.name, sender))
+                if not any(_may_send(other, part.name) for other in others):
+                    obeying = PortReference(federate=part.name, port=port.name)
+                    yield OrderSpec(obeying=obeying, ordered=PortReference(federate=sender, port=ordered))
+
+
+def _may_send(part: Part, to: str) -> bool:
+    """Whether an agent may send messages to the federate `to`: who does not name whom it sends to may to all."""
+    unnamed = type(part.federate).recipients is Federate.recipients
+    return part.federate.messaging == "agent" and (unnamed or to in part.federate.recipients())
 
 
 def _left_out(scenario: Scenario, parts: Mapping[str, Part], links: Sequence[LinkSpec]) -> Iterator[LeftOut]:
@@ -202,10 +228,11 @@ def _check_names(scenario: Scenario, faults: list[Fault]) -> None:
         seen.setdefault(name, place)
 
 
-def _build(scenario: Scenario, faults: list[Fault], built: dict[str, Part] | None) -> dict[str, Part]:
+def _build(
+    scenario: Scenario, facts: KnownFacts, faults: list[Fault], built: dict[str, Part] | None
+) -> dict[str, Part]:
     """Build every federate, handing each what the scenario knows and its settings have a field for."""
     parts: dict[str, Part] = {}
-    facts = KnownFacts()
     facts.learn(scenario.facts())
     known = _common_knowledge(scenario)
     of_window = {name for name, _, _ in window_sections(scenario)}
@@ -232,8 +259,8 @@ def _build(scenario: Scenario, faults: list[Fault], built: dict[str, Part] | Non
             config = found.Config.model_validate(settings, context={"folder": scenario.folder})
             federate = found(config, context)
             ports, left_out = tuple(federate.ports()), tuple(federate.left_out())
-            stocks = tuple(federate.stocks())
-            parts[name] = Part(name, location, kind, federate.config, federate, ports, left_out, stocks)
+            stocks, balances = tuple(federate.stocks()), tuple(federate.balances())
+            parts[name] = Part(name, location, kind, federate.config, federate, ports, left_out, stocks, balances)
             if built is not None:
                 if len(built) >= MOST_BUILT:
                     built.clear()
@@ -290,7 +317,12 @@ def _check_ports(scenario: Scenario, part: Part, faults: list[Fault]) -> None:
                 Fault(scenario.place(part.location), f"port '{port.name}' of '{part.name}' {problem}.", remedy)
             )
         seen.add((port.name, port.direction))
-    for problem in stock_faults(part.ports, part.stocks):
+    stated = (
+        *stock_faults(part.ports, part.stocks),
+        *balance_faults(part.ports, part.balances),
+        *needs_faults(part.ports),
+    )
+    for problem in stated:
         remedy = "This is a fault of the model, not of the scenario."
         faults.append(Fault(scenario.place(part.location), f"{problem} ('{part.name}').", remedy))
 
@@ -656,9 +688,11 @@ def _decides(port: Port) -> bool:
 def _unlooked(scenario: Scenario, parts: Mapping[str, Part]) -> Iterable[str]:
     """Outputs of which something is expected, such as a stock's balance, and that are not recorded."""
     for part in parts.values():
+        balanced = {term.port for balance in part.balances for term in balance.terms}
         for port in part.ports:
             output = f"{part.name}.{port.name}"
             held = port.expected is not None or any(stock.energy == port.name for stock in part.stocks)
+            held = held or bool(port.needs or port.sun or port.foretells or port.name in balanced)
             if port.direction == "out" and held and not is_recorded(output, scenario.outputs.exclude):
                 yield output
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, cast, get_args
 
-from cosim.contract import Fact, Federate, Port, Stock
+from cosim.contract import Balance, Fact, Federate, Port, Stock
 from cosim.federation import LinkSpec
 from cosim.settings import Settings
 from cosim.yaml_places import Location
@@ -24,6 +24,7 @@ class Part:
     ports: Sequence[Port]
     left_out: Sequence[str] = ()
     stocks: Sequence[Stock] = ()
+    balances: Sequence[Balance] = ()
 
     def port(self, name: str, direction: str) -> Port | None:
         """The port of that name and direction, if there is one."""

@@ -24,6 +24,9 @@ from feeders.time_tables import Column, Floats, Instants, Side, TimeTable, TimeT
 TABLES = Path(time_tables.__file__).parent / "tables" / "demand"
 
 HISTORY = np.timedelta64(14, "D")  #: of weather that a model takes before the run, where there is as much
+#: Times the stated error of a forecast that the mean error of a run may be: a short run has one draw of it.
+FARTHEST = 6.0
+ROUNDING = 1e-9  #: of a forecast without error [1]
 STEP = 1800  #: [s] between a model's values
 
 #: No national demand has reached 2 TW; what lies outside is a missing-value code or another unit.
@@ -123,7 +126,14 @@ class Demand(Federate):
         leads = {"lead": tuple(format_duration(int(lead)) for lead in self._leads)}
         return (
             Port("load_scale", "1", "out", f"system load over its reference ({source})"),
-            Port("load_scale_forecast", "1", "out", f"forecast of the load scale by lead ({source})", leads),
+            Port(
+                "load_scale_forecast",
+                "1",
+                "out",
+                f"forecast of the load scale by lead ({source})",
+                leads,
+                foretells=("load_scale", max(ROUNDING, FARTHEST * self.config.forecast_error)),
+            ),
         )
 
     def left_out(self) -> Sequence[str]:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from cosim.contract import Array, Context, Exchange, Federate, Message, Port, Time
+from cosim.contract import Array, Balance, Context, Exchange, Federate, Message, Port, Term, Time
 from cosim.errors import ConfigError, ContractError, SolverError
 from cosim.settings import NameOrFile, Settings, without_effect
 from cosim.storage_unit import StorageUnit
@@ -35,6 +35,8 @@ from solvers.storage_flow import energy_after
 Floats = NDArray[np.float64]
 Booleans = NDArray[np.bool_]
 H = 3600 * 10**9
+BALANCE_LIMIT = 1e-3  #: [MW] of the solver's errors
+MOST_LOST = 0.2  #: of a load, what its transmission may lose [1]
 LEAST_SHED = 1e-6  #: [MW] less than this is the solver's rounding, not an order
 
 
@@ -231,7 +233,7 @@ class Dispatch(Federate):
                 "load planned for the time told last, less the one told, of it; 0 if none was told",
                 expected=(-config.expected_forecast_error, config.expected_forecast_error),
             ),
-            Port("dispatch_balance", "MW", "out", "generation + storage + shed - load", limit=1e-3),
+            Port("dispatch_balance", "MW", "out", "generation + storage + shed - load", limit=BALANCE_LIMIT),
         ]
         if config.storage:
             storage = {"storage": tuple(unit.name for unit in config.storage)}
@@ -240,6 +242,16 @@ class Dispatch(Federate):
                 Port("storage_level", "%", "out", "energy that the operator takes each storage to hold", storage),
             ]
         return ports
+
+    def balances(self) -> Sequence[Balance]:
+        """Set-points and storages give the planned load, but what is shed; what that would have lost is in the plan."""
+        storage = (Term("storage_power", total=True),) if self.config.storage else ()
+        given = (Term("setpoint", total=True), Term("planned_load", -1.0), *storage)
+        least, most = Term("load_shed", total=True), Term("load_shed", 1.0 + MOST_LOST, total=True)
+        return (
+            Balance("power of the dispatch", "MW", (*given, least), (-np.inf, BALANCE_LIMIT)),
+            Balance("power of the dispatch and lost with shed load", "MW", (*given, most), (-BALANCE_LIMIT, np.inf)),
+        )
 
     def recipients(self) -> Sequence[str]:
         """Who carries out the dispatch, and the feeders that may be asked for demand response."""

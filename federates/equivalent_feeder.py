@@ -11,8 +11,9 @@ import numpy as np
 from pydantic import Field
 
 from cosim.calibrated import parameter_file, read_parameter_file, require
-from cosim.contract import Array, Context, Exchange, Fact, Federate, Port, Stock, Time
+from cosim.contract import Array, Balance, Context, Exchange, Fact, Federate, Port, Stock, Time
 from cosim.errors import ConfigError, ContractError, SolverError
+from cosim.home_powers import HEAD, feeder_balances, home_power_ports
 from cosim.home_stocks import home_stock_ports, home_stocks
 from cosim.metering import Meter, Request, requested
 from cosim.seeds import generator
@@ -157,19 +158,16 @@ class EquivalentFeeder(Federate):
         phase = {"phase": tuple(PHASES)}
         head = "voltage at the head, positive sequence"
         return (
-            Port("head_voltage", "pu", "in", head, initial=1.0, is_complex=True),
+            Port(HEAD, "pu", "in", head, initial=1.0, is_complex=True),
             *(Port(name, unit, "in", title) for name, unit, title in WEATHER),
             Port("load_scale", "1", "in", "factor on the spot loads that homes do not replace", initial=1.0),
             Port("device_available", "1", "in", "device may run", devices, initial=self._there()),
-            Port("power", "MVA", "out", "power drawn at the feeder's head", phase, is_complex=True),
+            Port("power", "MVA", "out", "power drawn at the feeder's head", phase, is_complex=True, needs=(HEAD,)),
             Port("home_temperature", "degC", "out", "indoor air temperature", homes),
-            Port("home_power", "kW", "out", "power drawn at the home's meter", homes),
-            Port("hvac_power", "kW", "out", "power of heating and cooling", homes),
-            Port("ev_power", "kW", "out", "charging power of the vehicle", homes),
-            Port("water_heater_power", "kW", "out", "power of the water heater", homes),
-            Port("pv_power", "kW", "out", "power given by rooftop PV", homes),
-            Port("battery_power", "kW", "out", "power drawn by the battery", homes),
+            *home_power_ports(homes),
             *home_stock_ports(homes),
+            Port("spot_load", "MW", "out", "power of the spot loads that homes do not replace"),
+            Port("sun_elevation", "deg", "out", "height of the sun above the horizon", sun="elevation"),
             Port("losses", "MW", "out", "losses of lines, transformers and services"),
             Port("energy_balance", "MW", "out", "head - losses - spot loads - homes", limit=BALANCE_LIMIT),
         )
@@ -183,6 +181,11 @@ class EquivalentFeeder(Federate):
         homes = self._plan.homes
         vehicle = homes.ev_battery * (homes.ev_power > 0)
         return home_stocks(homes.battery_energy, ONE_WAY, vehicle, tanks_of(homes).capacity)
+
+    def balances(self) -> Sequence[Balance]:
+        """Head, spot loads and homes."""
+        published = float(self._plan.feeder.spot_loads.power.real.sum()) / 1e3
+        return feeder_balances(BALANCE_LIMIT, published, self._plan.highest_plug_power())
 
     def left_out(self) -> Sequence[str]:
         """Settings that have no effect with the others."""
@@ -218,9 +221,10 @@ class EquivalentFeeder(Federate):
         if state is None:
             state = self._model.warmed_up(hour, sun, values, self.config.warm_up // self.context.step)
         outputs = self._model.solve(state, hour, sun, values)
+        arrays = _arrays(outputs) | {"sun_elevation": np.asarray(sun.elevation)}
         meter, messages = self._meter.reading(time, float(outputs.power.real.sum()))
         self._next = self._model.after(state, hour, values, outputs), request, meter
-        return Exchange(_arrays(outputs), messages)
+        return Exchange(arrays, messages)
 
     def commit(self, time: Time) -> None:
         """Accept the last solution."""
@@ -293,5 +297,6 @@ def _arrays(outputs: Outputs) -> dict[str, Array]:
         "water_heater_draw": outputs.water_heater_draw,
         "water_heater_loss": outputs.water_heater_loss,
         "losses": np.asarray(outputs.losses),
+        "spot_load": np.asarray(outputs.spot_load),
         "energy_balance": np.asarray(outputs.balance),
     }

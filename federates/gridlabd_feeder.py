@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from cosim.calibrated import parameter_file, read_parameter_file
-from cosim.contract import Array, Context, Exchange, Fact, Federate, Port, Stock, Time
+from cosim.contract import Array, Balance, Context, Exchange, Fact, Federate, Port, Stock, Time
 from cosim.errors import ConfigError, ContractError, ModelError, SolverError
+from cosim.home_powers import HEAD, feeder_balances, home_power_ports
 from cosim.home_stocks import home_stock_ports, home_stocks
 from cosim.metering import Meter, Request, requested
 from cosim.seeds import generator
@@ -53,6 +54,8 @@ WEATHER = (
 #: The largest mismatch of head, losses, loads and homes, as a share of the published load. The power flow
 #: stops at voltage changes below 1e-4; over hot days that left at most 3e-5 on both feeders.
 BALANCE_SHARE = 2e-4
+SHORTEST_CYCLE = 120 * 10**9  #: [ns] GridLAB-D's thermostats end what they began less than so long ago
+UNKNOWN_POWER = 0.5  #: [kW] of a home that the meter sees and no device has: those settle a solution apart
 
 
 class Homes(Settings):
@@ -189,7 +192,7 @@ class GridlabdFeeder(Federate):
         if self._plan is None:
             return self._own_ports()
         feeder, homes = self._plan.feeder, {"home": self._home_labels()}
-        limit = BALANCE_SHARE * float(load_feeder(self.config.feeder).spot_loads.power.real.sum()) / 1e3
+        limit = self._balance_limit
         devices = {"device_class": DEVICE_CLASSES, **homes}
         return (
             self._head_voltage(),
@@ -199,14 +202,10 @@ class GridlabdFeeder(Federate):
             self._power(),
             Port("node_voltage", "pu", "out", f"voltage of {feeder.name}", {"node_phase": self._plan.node_phases}),
             Port("home_temperature", "degC", "out", "indoor air temperature", homes),
-            Port("home_power", "kW", "out", "power drawn at the home's meter", homes),
-            Port("hvac_power", "kW", "out", "power of heating and cooling", homes),
-            Port("ev_power", "kW", "out", "charging power of the vehicle", homes),
-            Port("water_heater_power", "kW", "out", "power of the water heater", homes),
-            Port("pv_power", "kW", "out", "power given by rooftop PV", homes),
+            *home_power_ports(homes, SHORTEST_CYCLE),
+            Port("spot_load", "MW", "out", "power of the spot loads that homes do not replace"),
             *self._volt_var_ports(homes),
             *self._tap_ports(feeder),
-            Port("battery_power", "kW", "out", "power drawn by the battery", homes),
             *home_stock_ports(homes),
             Port("losses", "MW", "out", "losses of lines, transformers and services"),
             Port("energy_balance", "MW", "out", "head - losses - spot loads - homes", limit=limit),
@@ -232,6 +231,18 @@ class GridlabdFeeder(Federate):
         homes = self._plan.homes
         vehicle = homes.ev_battery * (homes.ev_power > 0) if self._plan.days.sessions is None else None
         return home_stocks(homes.battery_energy, ONE_WAY, vehicle, tanks_of(homes).capacity)
+
+    def balances(self) -> Sequence[Balance]:
+        """Head, spot loads and homes; of a model of your own nothing is known."""
+        if self._plan is None:
+            return ()
+        published = float(self._plan.feeder.spot_loads.power.real.sum()) / 1e3
+        return feeder_balances(self._balance_limit, published, self._plan.highest_plug_power(), UNKNOWN_POWER)
+
+    @property
+    def _balance_limit(self) -> float:
+        """Of the power flow's errors [MW]."""
+        return BALANCE_SHARE * float(load_feeder(self.config.feeder).spot_loads.power.real.sum()) / 1e3
 
     def window_settings(self) -> Mapping[str, Any] | None:
         """The published feeder, the homes' places and their PV; none for a model of your own."""
@@ -455,12 +466,12 @@ class GridlabdFeeder(Federate):
     @staticmethod
     def _head_voltage() -> Port:
         title = "voltage at the head, positive sequence"
-        return Port("head_voltage", "pu", "in", title, initial=1.0, is_complex=True)
+        return Port(HEAD, "pu", "in", title, initial=1.0, is_complex=True)
 
     @staticmethod
     def _power() -> Port:
         title = "power drawn at the feeder's head"
-        return Port("power", "MVA", "out", title, {"phase": tuple(PHASES)}, is_complex=True)
+        return Port("power", "MVA", "out", title, {"phase": tuple(PHASES)}, is_complex=True, needs=(HEAD,))
 
     @staticmethod
     def _weather_ports() -> Sequence[Port]:
@@ -501,5 +512,6 @@ def _arrays(outputs: Outputs) -> dict[str, Array]:
         "water_heater_draw": outputs.water_heater_draw,
         "water_heater_loss": outputs.water_heater_loss,
         "losses": np.asarray(outputs.losses),
+        "spot_load": np.asarray(outputs.spot_load),
         "energy_balance": np.asarray(outputs.balance),
     }

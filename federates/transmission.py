@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from cosim.contract import Array, Context, Exchange, Federate, Flow, Message, Port, Stock, Time
+from cosim.contract import Array, Balance, Context, Exchange, Federate, Flow, Message, Port, Stock, Term, Time
 from cosim.errors import ConfigError, ContractError, SolverError
 from cosim.held_orders import HeldOrders
 from cosim.settings import NameOrFile, Settings
@@ -24,6 +24,8 @@ from solvers.storage_flow import energy_after, possible_power
 from solvers.transmission_grid import Booleans, Complexes, Floats
 
 MINUTE, HOUR = 60 * 10**9, 3600 * 10**9
+VOLTAGES = (0.0, 2.0)  #: [pu] no bus has more
+ROUNDING = 1e-9  #: of a sum of all buses [1]
 BALANCE_LIMIT = 0.01  #: [MW], [MVA] of the power flow's errors; Newton's method stops far below it
 
 #: What a message to a generator, a bus and a storage must hold.
@@ -224,9 +226,25 @@ class Transmission(Federate):
             ),
             Port("setpoint", "MW", "in", "set-points at which a run begins, NaN for none", generator, unordered),
             Port(
-                "voltage", "pu", "out", "bus voltage, 0 where dead", bus, is_complex=True, expected=voltages, absent=0.0
+                "voltage",
+                "pu",
+                "out",
+                "bus voltage, 0 where dead",
+                bus,
+                is_complex=True,
+                range=VOLTAGES,
+                expected=voltages,
+                absent=0.0,
             ),
-            Port("generation", "MVA", "out", "power of a generator", generator, is_complex=True),
+            Port(
+                "generation",
+                "MVA",
+                "out",
+                "power of a generator",
+                generator,
+                is_complex=True,
+                needs=("generator_available",),
+            ),
             Port(
                 "branch_loading",
                 "%",
@@ -234,6 +252,7 @@ class Transmission(Federate):
                 "larger end's power over the rating, 0 where unrated",
                 branch,
                 expected=loading,
+                needs=("branch_available",),
             ),
             Port("load", "MVA", "out", "total load that is served", is_complex=True),
             Port("load_shed", "MW", "out", "load shed as ordered, total carried out", expected=none),
@@ -252,6 +271,14 @@ class Transmission(Federate):
             ),
             Port("ramp_excess", "%/min", "out", "faster than its ramp, of its capacity", generator, expected=faster),
             Port("setpoint_shortfall", "MW", "out", "last ordered and not scheduled", generator, expected=some),
+            Port(
+                "order",
+                "MW",
+                "out",
+                "set-point that was ordered last and holds, 0 without one",
+                generator,
+                obeys=f"{self.config.telemetry_to}.setpoint",
+            ),
             Port("reactive_excess", "Mvar", "out", "reactive power beyond the generators' limits", expected=(0.0, 1.0)),
             Port("unserved_load", "MW", "out", "load at dead buses", expected=none),
             Port("energy_balance", "MW", "out", "generation + storage - load - losses", limit=BALANCE_LIMIT),
@@ -263,6 +290,14 @@ class Transmission(Federate):
                 Port("storage_power", "MW", "out", "discharging (positive) or charging of each storage", at),
                 Port("storage_energy", "MWh", "out", "energy in each storage at the step's start", at),
                 Port("storage_shortfall", "MW", "out", "last ordered and not carried out", at, expected=some),
+                Port(
+                    "storage_order",
+                    "MW",
+                    "out",
+                    "power that was ordered last and holds, 0 without an order",
+                    at,
+                    obeys=f"{self.config.telemetry_to}.storage_power",
+                ),
             ]
         if self.config.feeder_buses:
             at = {"feeder_bus": self.config.feeder_buses, "phase": ("A", "B", "C")}
@@ -286,6 +321,30 @@ class Transmission(Federate):
         )
         flow = Flow("storage_power", "step that begins", sign=-1, charging=one_way, discharging=one_way)
         return (Stock("storage_energy", (flow,), capacity=capacity),)
+
+    def balances(self) -> Sequence[Balance]:
+        """Generation and storage give what load and losses take; the load is the case's and that of feeders."""
+        rounding = (-BALANCE_LIMIT, BALANCE_LIMIT)
+        own = float(self._own_load.real.sum())
+        taken = (Term("load_scale", -own), Term("load_change", -1.0, total=True))
+        feeders = (Term("feeder_load", -1.0, total=True),) if self.config.feeder_buses else ()
+        storages = (Term("storage"), Term("storage_power", -1.0, total=True))
+        return (
+            Balance(
+                "power of the grid",
+                "MW",
+                (Term("generation", total=True), Term("storage"), Term("load", -1.0), Term("losses", -1.0)),
+                rounding,
+            ),
+            Balance(
+                "load of the grid",
+                "MW",
+                (Term("load"), Term("unserved_load"), Term("load_shed"), *taken, *feeders),
+                rounding,
+                share=ROUNDING,
+            ),
+            *((Balance("power of storages", "MW", storages, rounding),) if self.config.storage else ()),
+        )
 
     def start(self, folder: Path) -> None:
         """Build the power flow; loads the solver's library."""
@@ -314,6 +373,7 @@ class Transmission(Federate):
         except PowerFlowError as error:
             raise SolverError(str(error)) from error
         alive = solution.voltage != 0
+        load = np.where(alive, load, load + shed)  # what a dead bus sheds is not served either
         lit, dark = alive[self._case.generators.bus], ~alive[self._storage_bus]
         flow, shed = np.where(dark, 0.0, flow), np.where(alive, shed, 0.0)
         orders.setpoint.end(available & ~lit & ~before.units.out, time)
@@ -332,6 +392,7 @@ class Transmission(Federate):
         values["shed_shortfall"] = np.asarray((np.nan_to_num(orders.shed.amount) - shed)[alive].sum())
         if self.config.storage:
             values["storage_power"], values["storage_energy"] = flow, before.units.energy
+            values["storage_order"] = orders.storage.holding
             values["storage_shortfall"] = np.nan_to_num(orders.storage.amount) - flow
         return Exchange(values, self._telemetry(time, values, units, shed, inputs))
 
@@ -416,6 +477,7 @@ class Transmission(Federate):
             "limit_excess": beyond_limits(given, self._limits, on & ~units.returning),
             "ramp_excess": 100.0 * faster / np.maximum(self._capacity, 1e-9),
             "setpoint_shortfall": np.where(orders.setpoint.given, asked, 0.0),
+            "order": orders.setpoint.holding,
         }
 
     def _load(self, inputs: Exchange, orders: HeldOrders) -> tuple[Complexes, Floats]:

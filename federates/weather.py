@@ -30,6 +30,11 @@ def _temperature_difference(text: object) -> object:
     return text
 
 
+#: [degC] WMO's records are -89.2 (Vostok, 1983) and 56.7 (Death Valley, 1913).
+TEMPERATURES = (-90.0, 60.0)
+BRIGHTEST = 2000.0  #: [W/m2] the sun gives 1,361 outside the air; broken clouds have added a third to that for minutes
+
+
 class Weather(Federate):
     """Temperature, humidity, wind and irradiance at each base step.
 
@@ -89,13 +94,14 @@ class Weather(Federate):
         sky = source if "ghi" in known else "clear sky, Ineichen model"
         wind = source if "wind_speed" in known else "a constant"
         humidity = source if "relative_humidity" in known else f"dew point of {self.config.dew_point:g} degC"
+        sun = (0.0, BRIGHTEST * max(1.0, self.config.irradiance_scale))
         return (
-            Port("temperature", "degC", "out", f"air temperature ({source})"),
-            Port("relative_humidity", "1", "out", f"relative humidity ({humidity})"),
-            Port("wind_speed", "m/s", "out", f"wind speed ({wind})"),
-            Port("ghi", "W/m2", "out", f"global horizontal irradiance ({sky})"),
-            Port("dni", "W/m2", "out", f"direct normal irradiance ({sky})"),
-            Port("dhi", "W/m2", "out", f"diffuse horizontal irradiance ({sky})"),
+            Port("temperature", "degC", "out", f"air temperature ({source})", range=TEMPERATURES),
+            Port("relative_humidity", "1", "out", f"relative humidity ({humidity})", range=(0.0, 1.0)),
+            Port("wind_speed", "m/s", "out", f"wind speed ({wind})", range=(0.0, np.inf)),
+            Port("ghi", "W/m2", "out", f"global horizontal irradiance ({sky})", range=sun, sun="daylight"),
+            Port("dni", "W/m2", "out", f"direct normal irradiance ({sky})", range=sun, sun="daylight"),
+            Port("dhi", "W/m2", "out", f"diffuse horizontal irradiance ({sky})", range=sun, sun="daylight"),
         )
 
     def left_out(self) -> Sequence[str]:

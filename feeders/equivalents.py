@@ -82,6 +82,7 @@ class Outputs:
 
     power: Complexes  #: (3,) at the head [MVA]
     losses: float  #: [MW]
+    spot_load: float  #: of the remaining spot loads [MW]
     balance: float  #: head - losses - spot loads - homes [MW]
     home_temperature: Floats  #: [degC]
     home_power: Floats
@@ -124,6 +125,11 @@ class Sun:
 
     zenith: float  #: cosine of its angle from the vertical [1]
     azimuth: float  #: from the direction of the equator, westwards positive [rad]
+
+    @property
+    def elevation(self) -> float:
+        """Its height above the horizon [deg]."""
+        return float(np.rad2deg(np.arcsin(self.zenith)))
 
 
 class RunningEquivalent:
@@ -197,6 +203,7 @@ class RunningEquivalent:
         return Outputs(
             power=power,
             losses=losses,
+            spot_load=float(spot.real.sum()),
             balance=float(power.real.sum()) - losses - float(spot.real.sum()) - float(active.sum()) / 1e3,
             home_temperature=state.air,
             home_power=active,

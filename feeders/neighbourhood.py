@@ -35,6 +35,7 @@ from feeders.gridlabd_engine import Engine, EngineError, PowerFlowError
 from feeders.head_voltage import is_dead
 from feeders.home_batteries import possible_output, stored_after
 from feeders.homes import (
+    PLUG_SHAPE,
     Homes,
     charge,
     needed_after,
@@ -169,6 +170,11 @@ class Neighbourhood:
         return tuple(
             f"{self.feeder.nodes.name[k]}.{PHASES[p]}" for k, p in zip(self.node_index, self.phase_index, strict=True)
         )
+
+    def highest_plug_power(self) -> Floats:
+        """The most that lights, plugs and appliances (homes,) are set to draw at 1 pu [kW]."""
+        drawn = self.days.plug_power
+        return self.homes.plug_power * max(PLUG_SHAPE) if drawn is None else drawn.max(axis=0)
 
     def glm(self, clock: Clock, site: Site, solver: Solver | None = None) -> str:
         """The model's GLM text."""

@@ -293,7 +293,7 @@ def test_at_a_dead_bus_nothing_is_shed_and_no_storage_gives() -> None:
     rig = Rig(storage=[BATTERY | {"bus": "12"}])
     tripped = rig.one("branch_available", "12-11", 0) * rig.one("branch_available", "12-13", 0)
     outputs = rig.step(0, {"bus 12": {"load_shed_MW": 8}, "storage big": {"storage_MW": 3}}, branch_available=tripped)
-    assert outputs["unserved_load"] == pytest.approx(0.53)  # 8 of the 8.53 MW are not asked for
+    assert outputs["unserved_load"] == pytest.approx(8.53)  # all of it: nothing is shed there
     assert outputs["load_shed"] == 0  # and nothing of what is dead is shed
     assert outputs["storage"] == 0
     assert outputs["storage_shortfall"] == 3

@@ -22,7 +22,9 @@ from typing import NoReturn
 
 import numpy as np
 
-from cosim.contract import Message, Time
+from cosim import balance, needs
+from cosim.balance import BALANCES
+from cosim.contract import Message, Port, Time
 from cosim.engine.connection import Address, Core, Membership, SecondaryError, start_broker
 from cosim.engine.failure import Failure
 from cosim.engine.files import BROKER_FILE, FEDERATION_FILE, ROUNDS, WORKING, write_private
@@ -36,6 +38,7 @@ from cosim.engine.status import Phase, StatusTable
 from cosim.engine.switchboard import Line, Switchboard
 from cosim.errors import ContractError, CosimError
 from cosim.federation import MAIN_PROCESS, SLOT, FederateSpec, Federation, IterationGroup, is_recorded
+from cosim.needs import NEEDS
 
 LONGEST_MESSAGE = 2_000  #: [characters] of a failure that are kept
 LONGEST_TRACEBACK = 100_000
@@ -53,6 +56,7 @@ class Stepper:
         self.federate = federation.build(spec)
         self.ports = tuple(self.federate.ports())
         self.stocks = {stock.energy: stock for stock in self.federate.stocks()}
+        self._balances = self.federate.balances()
         self.links = federation.links_to(spec.name)
         given = [port for port in self.ports if port.direction == "out"]
         self._recorded = [port for port in given if is_recorded(f"{spec.name}.{port.name}", federation.exclude)]
@@ -82,11 +86,17 @@ class Stepper:
         self.journal = JournalWriter(self.folder, self.spec.name, self._columns(), crash_safe=safe)
 
     def _columns(self) -> list[Column]:
-        columns = [Column.of_port(port, self.stocks.get(port.name)) for port in self._recorded]
+        columns = [Column.of_port(port, self.stocks.get(port.name), self._stated(port)) for port in self._recorded]
         columns += [self._inputs.column(link) for link in self.links if link.tolerance is not None]
         if self.leads:
             columns.append(Column(ROUNDS, "1", "rounds until the iterated coupling agreed", {}, is_complex=False))
         return columns
+
+    def _stated(self, port: Port) -> dict[str, str]:
+        """What is stated of an output that its inputs have a part in."""
+        given = self.ports, self.links
+        texts = {BALANCES: balance.written(self._balances, port.name, *given), NEEDS: needs.written(port, *given)}
+        return {key: text for key, text in texts.items() if text}
 
     def run(self) -> Iterator[Time]:
         """Step to the end of the run; yields each HELICS time [ns] at which to go on."""

@@ -38,8 +38,9 @@ class Column:
     link: str | None = None  #: the link whose used value this is; None for an output
 
     @classmethod
-    def of_port(cls, port: Port, stock: Stock | None = None) -> Column:
-        stated = attributes_of(port) | ({} if stock is None else {STOCK: written(stock)})
+    def of_port(cls, port: Port, stock: Stock | None = None, more: Mapping[str, Any] | None = None) -> Column:
+        """`more`: what else is stated of its values."""
+        stated = attributes_of(port) | ({} if stock is None else {STOCK: written(stock)}) | dict(more or {})
         return cls(port.name, port.unit, port.title, port.coordinates, port.is_complex, stated)
 
     @property
