@@ -136,7 +136,7 @@ def wire(scenario: Scenario, built: dict[str, Part] | None = None) -> Federation
         links=tuple(links),
         groups=tuple(groups),
         exclude=scenario.outputs.exclude,
-        unlooked=tuple(_unlooked(scenario, parts)),
+        unlooked=tuple(_unlooked(scenario, parts, links)),
         chunk=None if scenario.outputs.chunk is None else f"{scenario.outputs.chunk} ns",  # type: ignore[arg-type]
         crash_safe=scenario.outputs.crash_safe,
         limits=scenario.limits.model_dump(mode="json"),  # type: ignore[arg-type]
@@ -685,16 +685,27 @@ def _decides(port: Port) -> bool:
     return port.direction == "out" and (port.limit is not None or port.range is not None)
 
 
-def _unlooked(scenario: Scenario, parts: Mapping[str, Part]) -> Iterable[str]:
+def _unlooked(scenario: Scenario, parts: Mapping[str, Part], links: Sequence[LinkSpec]) -> Iterable[str]:
     """Outputs of which something is expected, such as a stock's balance, and that are not recorded."""
+    read = {
+        f"{link.source.federate}.{link.source.port}"
+        for link in links
+        if link.destination.port in _held_inputs(parts[link.destination.federate]) and link.tolerance is None
+    }
     for part in parts.values():
         balanced = {term.port for balance in part.balances for term in balance.terms}
         for port in part.ports:
             output = f"{part.name}.{port.name}"
             held = port.expected is not None or any(stock.energy == port.name for stock in part.stocks)
-            held = held or bool(port.needs or port.sun or port.foretells or port.name in balanced)
+            held = held or bool(port.needs or port.sun or port.foretells or port.name in balanced) or output in read
             if port.direction == "out" and held and not is_recorded(output, scenario.outputs.exclude):
                 yield output
+
+
+def _held_inputs(part: Part) -> set[str]:
+    """The names that a federate's outputs are held against, its inputs among them."""
+    terms = {term.port for balance in part.balances for term in balance.terms}
+    return terms | {need.partition("[")[0] for port in part.ports for need in port.needs}
 
 
 def _first_times(part: Part) -> tuple[Time | None, ...]:
