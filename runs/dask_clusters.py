@@ -41,12 +41,7 @@ class Tls:
     key: Path
 
     def security(self) -> Security:
-        """For Dask. Raises ScenarioError where a file cannot be read."""
-        for option, path in (("--tls-ca", self.ca), ("--tls-cert", self.cert), ("--tls-key", self.key)):
-            try:
-                path.open("rb").close()
-            except OSError as error:
-                raise ScenarioError([Fault(option, f"{path} cannot be read: {error.strerror}.")]) from None
+        """For Dask."""
         files = {"tls_ca_file": str(self.ca), "tls_client_cert": str(self.cert), "tls_client_key": str(self.key)}
         return Security(require_encryption=True, **files)  # type: ignore[no-untyped-call]
 
@@ -58,13 +53,18 @@ class Tls:
 
 
 def tls_of(ca: Path | None, cert: Path | None, key: Path | None) -> Tls | None:
-    """The files of the three options; None if none is given. Raises ScenarioError where some are missing."""
+    """The files of the three options; None if none is given. Raises ScenarioError if one is missing or unreadable."""
     given = {"--tls-ca": ca, "--tls-cert": cert, "--tls-key": key}
     missing = [option for option, path in given.items() if path is None]
     if len(missing) == len(given):
         return None
     if ca is None or cert is None or key is None:
         raise ScenarioError([Fault(missing[0], "is missing: TLS needs all of --tls-ca, --tls-cert and --tls-key.")])
+    for option, path in (("--tls-ca", ca), ("--tls-cert", cert), ("--tls-key", key)):
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise ScenarioError([Fault(option, f"{path} cannot be read: {error.strerror}.")]) from None
     return Tls(ca, cert, key)
 
 

@@ -188,7 +188,9 @@ def test_a_run_that_stands_still_is_tried_again(tmp_path: Path, monkeypatch: pyt
     rows: list[Any] = []
     thread = threading.Thread(target=lambda: rows.append(run_one(plan, tmp_path / "out")))
     thread.start()
-    [child] = wait_until(lambda: [one for zygote in named("runs.batch.zygote") for one in zygote.children()], 60, "it")
+    child, *_ = wait_until(
+        lambda: [one for zygote in named("runs.batch.zygote") for one in zygote.children()], 60, "it"
+    )
     child.suspend()
     thread.join(60)
     assert rows[0].outcome == "failed"

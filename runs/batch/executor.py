@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from cosim.batch_folder import BATCH, LOG, run_folder, write_batch
-from cosim.errors import Fault, MachineError, ScenarioError
+from cosim.errors import CosimError, Fault, MachineError, ScenarioError
 from runs.batch.cache import Cache
 from runs.batch.earlier import SUPERSEDED, read_earlier, settle
 from runs.batch.events import EventLog
@@ -86,7 +86,7 @@ def run_batch(plan: Plan, out: Path, choice: Choice, show: Show) -> Ended:
                 batch.note_end(error)
                 with suppress(OSError, ValueError):
                     collect(folder, plan)
-                if new and isinstance(error, MachineError) and batch.nothing_made:
+                if new and isinstance(error, CosimError) and batch.nothing_made:
                     shutil.rmtree(folder, ignore_errors=True)  # so that the same command can be given again
                 raise
         shutil.rmtree(folder / WORK, ignore_errors=True)
