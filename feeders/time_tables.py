@@ -7,6 +7,7 @@ in brackets, rows that are evenly spaced in local standard time.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,10 +21,27 @@ Floats = NDArray[np.float64]
 Instants = NDArray[np.datetime64]
 
 _MINUTE = "%Y-%m-%d %H:%M"
+_NUMBER = re.compile(r"[-+]?\d")  #: how one begins, also where a unit follows
 
 #: What a row of a table is: the value at its time, or the mean of the interval that begins or ends at it.
 Side = Literal["instant", "start", "end"]
 SIDES: tuple[Side, ...] = get_args(Side)
+
+
+#: What comment lines may say of the place, and how.
+FACTS = {
+    "latitude": "degrees, north is positive",
+    "longitude": "degrees, east is positive",
+    "altitude": "metres above the sea",
+    "utc_offset": "hours that local standard time is ahead of UTC",
+}
+#: What others call it, which would else pass for a remark.
+OTHER_NAMES = {
+    **dict.fromkeys(("lat",), "latitude"),
+    **dict.fromkeys(("lon", "long", "lng"), "longitude"),
+    **dict.fromkeys(("elevation",), "altitude"),
+    **dict.fromkeys(("timezone", "time_zone", "tz", "utc"), "utc_offset"),
+}
 
 
 class TimeTableError(ValueError):
@@ -144,7 +162,7 @@ def read_time_table(
     cells = dict(zip(header, zip(*body, strict=True), strict=True))
     values = {column.name: _numbers(path.name, column, cells[column.header]) for column in chosen}
     side = stamps or _side(path.name, comments)
-    return TimeTable(path.stem, _instants(path.name, cells["time"]), values, _facts(comments), side)
+    return TimeTable(path.stem, _instants(path.name, cells["time"]), values, _facts(path.name, comments), side)
 
 
 def _match_header(name: str, header: Sequence[str], columns: Sequence[Column], required: Sequence[str]) -> list[Column]:
@@ -206,7 +224,7 @@ def _side(name: str, comments: Sequence[str]) -> Side:
     """What a row is, by the comment line "stamps: ..."; instants without one."""
     for line in comments:
         key, colon, text = line.partition(":")
-        if colon and key.strip() == "stamps":
+        if colon and key.strip().lower() == "stamps":
             found = [side for side in SIDES if side == text.strip()]
             if not found:
                 raise TimeTableError(f"'{name}': `# stamps:` must be {', '.join(SIDES)}, got '{text.strip()}'.")
@@ -214,13 +232,24 @@ def _side(name: str, comments: Sequence[str]) -> Side:
     return "instant"
 
 
-def _facts(comments: Sequence[str]) -> dict[str, float]:
-    """Comment lines of the form "name: number"."""
+def _facts(name: str, comments: Sequence[str]) -> dict[str, float]:
+    """Comment lines of the form "name: number". Raises TimeTableError for one of `FACTS` that is no number.
+
+    Unless a fact is read, nobody can hold it against the scenario's place.
+    """
     facts = {}
     for line in comments:
-        name, _, value = line.partition(":")
+        key, _, text = (part.strip() for part in line.partition(":"))
+        key = key.lower().replace(" ", "_")
+        fact = OTHER_NAMES.get(key, key)
         try:
-            facts[name.strip()] = float(value)
+            value = float(text)
         except ValueError:
-            continue  # a remark in words
+            value = None
+        if fact in FACTS and (value is None if key == fact else _NUMBER.match(text)):
+            raise TimeTableError(
+                f"'{name}': the comment line `{line.strip()}` is not read. Write `# {fact}: ...`, {FACTS[fact]}, a number."
+            )
+        if value is not None:
+            facts[key] = value  # else a remark in words
     return facts

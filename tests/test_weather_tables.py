@@ -197,6 +197,11 @@ GOOD = "time,temperature [degC]\n2014-01-16 00:00,20\n2014-01-16 01:00,21\n2014-
         (GOOD[24:], "\n2014-01-16 00:00,20\n", "1 data rows"),
         (GOOD, "", "0 data rows"),
         ("temperature [degC]", "temperature [degC],ghi [W/m2]", "cells"),
+        # a place that passes for a remark cannot be held against the scenario's
+        ("time,", "# latitude: 37.81 S\ntime,", "`latitude: 37.81 S` is not read.*north is positive"),
+        ("time,", "# Lon: 144.97\ntime,", "`Lon: 144.97` is not read. Write `# longitude: ...`"),
+        ("time,", "# time zone: +10 h\ntime,", "Write `# utc_offset: ...`"),
+        ("time,", "# Stamps: ending\ntime,", "`# stamps:` must be instant, start, end, got 'ending'"),
     ],
 )
 def test_a_damaged_table_is_refused_with_its_row(tmp_path, old, new, problem):
@@ -210,6 +215,13 @@ def test_a_good_table_of_ones_own_reads(tmp_path):
     table = weather_tables.read(written(tmp_path, "# latitude: 1.5\n# a remark: in words\n\n" + GOOD))
     assert table.columns["temperature"].tolist() == [20, 21, 22]
     assert dict(table.facts) == {"latitude": 1.5}
+
+
+def test_remarks_in_words_are_no_facts(tmp_path):
+    remarks = "# utc: the source's clock\n# Latitude: -37.81\n# station: 87031\n# Stamps: end\n"
+    table = weather_tables.read(written(tmp_path, remarks + GOOD, "w.csv"))
+    assert table.facts == {"latitude": -37.81, "station": 87031}
+    assert table.stamps == "end"
 
 
 def test_irradiance_in_a_table_is_all_or_none(tmp_path):
