@@ -243,12 +243,13 @@ def _facts(name: str, comments: Sequence[str]) -> dict[str, float]:
         key = key.lower().replace(" ", "_")
         fact = OTHER_NAMES.get(key, key)
         try:
-            value = float(text)
+            value: float | None = float(text)
         except ValueError:
             value = None
         if fact in FACTS and (value is None if key == fact else _NUMBER.match(text)):
             raise TimeTableError(
-                f"'{name}': the comment line `{line.strip()}` is not read. Write `# {fact}: ...`, {FACTS[fact]}, a number."
+                f"'{name}': the comment line `{line.strip()}` is not read. "
+                f"Write `# {fact}: ...`, a number: {FACTS[fact]}."
             )
         if value is not None:
             facts[key] = value  # else a remark in words
