@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import cosim
 from cosim.errors import ResultsError
 from cosim.scenario import from_mapping, load
 from cosim.simulation import replay
+from cosim.stored_files import list_files
 
 MODELS = Path(__file__).parent / "models"
 
@@ -69,10 +71,14 @@ def test_replay_is_identical(old: Any, tmp_path: Path) -> None:
 
 
 def test_replay_sees_another_result(old: Any, tmp_path: Path) -> None:
+    """The folder is whole, but its scenario is of a shorter run than the one that left its values."""
     shutil.copytree(old.folder, tmp_path / "copy")
-    manifest = tmp_path / "copy" / "manifest.json"
-    manifest.write_text(manifest.read_text().replace(old.manifest["digest"], "0" * 64))
-    _, same = replay(tmp_path / "copy", tmp_path / "replayed")
+    manifest = json.loads((tmp_path / "copy" / "manifest.json").read_text())
+    manifest["scenario"]["horizon"]["duration"] = "120 s"
+    (tmp_path / "copy" / "manifest.json").write_text(json.dumps(manifest))
+    list_files(tmp_path / "copy")
+    again, same = replay(tmp_path / "copy", tmp_path / "replayed")
+    assert again.trustworthy
     assert not same
 
 
