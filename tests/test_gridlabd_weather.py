@@ -32,9 +32,7 @@ def _plan() -> Neighbourhood:
     feeder = load_feeder("ieee13")
     # No air conditioners: a thermostat that switches a minute later for 1e-6 K would hide what is compared. No water
     # heaters: GridLAB-D alone knows nothing of the tanks, which warm the homes.
-    shares = HomeDistributions(
-        cooling_share=0.0, pv_share=1.0, battery_share=0.0, ev_share=0.0, water_heater_share=0.0
-    )
+    shares = HomeDistributions(cooling_share=0.0, pv_share=1.0, battery_share=0.0, ev_share=0.0, water_heater_share=0.0)
     homes = draw_homes(HOMES, shares, np.random.default_rng(3))
     return Neighbourhood(feeder, homes, place_homes(feeder, HOMES))
 
