@@ -266,7 +266,7 @@ def test_a_population_that_homes_are_not_drawn_from_is_named() -> None:
     wrong = file.model_copy(update={"parameters": {**file.parameters, "colour": file.parameters["envelope"]}})
     with pytest.raises(HomesError, match="colour"):
         distributions_of(wrong, {})
-    with pytest.raises(HomesError, match="has cooling_capacity, .* which"):
+    with pytest.raises(HomesError, match="has cooling_capacity"):
         charging_population(file)
 
 
