@@ -21,7 +21,9 @@ from cosim.units import format_duration
 #: [deg] Lower than this, the end of astronomical twilight, there is no light of the sun at all. Between two rows of a
 #: table of hours that are linear in between light reaches into the night, but no deeper than that.
 NIGHT = -18.0
-APART = 0.5  #: [deg] the sun's width; refraction at the horizon and formulas of low precision are below it
+#: [deg] How far a model's sun may be from it. GridLAB-D's declination (Cooper, Solar Energy 12, 1969) is off by up
+#: to a degree about the equinoxes, its equation of time by a quarter; refraction lifts the sun by half of one.
+APART = 2.0
 _WRONG = "The place or the clock of the federate is not the scenario's: do not use its results."
 _J2000 = np.datetime64("2000-01-01T12:00", "ns")
 

@@ -204,6 +204,7 @@ class GridlabdFeeder(Federate):
             Port("home_temperature", "degC", "out", "indoor air temperature", homes),
             *home_power_ports(homes, SHORTEST_CYCLE),
             Port("spot_load", "MW", "out", "power of the spot loads that homes do not replace"),
+            Port("sun_elevation", "deg", "out", "height of the sun above the horizon", sun="elevation"),
             *self._volt_var_ports(homes),
             *self._tap_ports(feeder),
             *home_stock_ports(homes),
@@ -513,5 +514,6 @@ def _arrays(outputs: Outputs) -> dict[str, Array]:
         "water_heater_loss": outputs.water_heater_loss,
         "losses": np.asarray(outputs.losses),
         "spot_load": np.asarray(outputs.spot_load),
+        "sun_elevation": np.asarray(outputs.sun_elevation),
         "energy_balance": np.asarray(outputs.balance),
     }

@@ -113,6 +113,7 @@ class Outputs:
     losses: float  #: in lines, transformers, regulators and services [MW]
     spot_load: float  #: of the remaining spot loads [MW]
     balance: float  #: head - losses - spot loads - homes [MW]
+    sun_elevation: float  #: height of the sun above the horizon, as GridLAB-D has it [deg]
     home_temperature: Floats  #: indoor air [degC]
     home_power: Floats  #: at the meter
     hvac_power: Floats
@@ -434,6 +435,7 @@ class RunningNeighbourhood:
             losses=losses,
             spot_load=spot,
             balance=float(power.real.sum()) - losses - spot - float(home_power.sum()) / 1e3,
+            sun_elevation=float(np.rad2deg(engine.read(WEATHER, "solar_elevation").real)),
             home_temperature=self._air,
             home_power=home_power,
             hvac_power=self._hvac_power(),
