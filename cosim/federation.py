@@ -139,7 +139,7 @@ class FederateSpec(Settings):
     step: Duration | None = None
     """Its own base step where that is a multiple of the federation's."""
     stands_for: StandIn | None = None
-    """Whose place it takes, if it is the feeder of an event window without DER beside the day's."""
+    """Whose place it takes, if it is the feeder of an event window."""
 
 
 class IterationGroup(Settings):

@@ -65,7 +65,6 @@ def judge(federation: Federation, folder: Path, outcome: Outcome) -> Verdict:
         expected += [
             *_untaken(federation),
             *(() if outcome.fault is not None else _never_acted(federation, store)),
-            *stand_ins(federation, store),
             *_unlooked(federation),
             *(c for spec in federation.federates for c in expectations(store, spec.name)),
             *(c for spec in federation.federates for c in unbalanced_energies(store, spec.name)),
@@ -156,6 +155,7 @@ def _of_stored(federation: Federation, store: Store, outcome: Outcome) -> Iterat
     yield from check_orders(federation, store)
     yield from _links(federation, store)
     yield from _mismatch(federation, store)
+    yield from stand_ins(federation, store)
 
 
 def _recorded(store: Store, name: str, steps: int) -> Iterator[Check]:

@@ -58,13 +58,26 @@ def followed(scenario: Scenario) -> dict[str, int]:
 
 
 def stand_in(scenario: Scenario, part: Part) -> StandIn | None:
-    """Whose place a federate takes in the window, if it is the feeder of one and has no DER beside the day's."""
+    """Whose place a federate takes in the window, if it is the feeder of one."""
     window = scenario.event_window
     feeder = next((feeder for feeder in followed(scenario) if window_name(feeder) == part.name), None)
-    if window is None or feeder is None or getattr(part.config, "der", None):
+    if window is None or feeder is None:
         return None
     opening = window.opening(scenario.horizon.start)
     return StandIn.model_validate({"federate": feeder, "opening": f"{opening} ns"})
+
+
+def beside_the_day(scenario: Scenario, parts: Mapping[str, Part]) -> Iterator[tuple[str, str]]:
+    """What feeders of the window have and those of the day do not: the federate, and a sentence."""
+    for feeder in followed(scenario):
+        own = parts.get(window_name(feeder))
+        groups = [] if own is None else [group.name for group in getattr(own.config, "der", ())]
+        if own is not None and groups:
+            yield (
+                own.name,
+                f"DER of `der` ({', '.join(groups)}) are not in '{feeder}' of the day: its voltages, taps and readings "
+                "are without them; the power that the transmission grid sees is with them, all day.",
+            )
 
 
 def window_sections(scenario: Scenario) -> Iterator[tuple[str, Location, Model]]:

@@ -45,6 +45,7 @@ from cosim.units import UNITS, format_duration
 from cosim.untaken import check_recipients, untaken
 from cosim.window_wiring import (
     PLACE,
+    beside_the_day,
     check_disturbance,
     check_followed,
     check_window,
@@ -174,6 +175,8 @@ def _left_out(scenario: Scenario, parts: Mapping[str, Part], links: Sequence[Lin
     disturbing = parts["perturbations"].left_out if "perturbations" in parts else ()
     for sentence in (*untaken(scenario, parts, links), *disturbing):
         yield LeftOut(what=sentence)
+    for name, sentence in beside_the_day(scenario, parts):
+        yield LeftOut(federate=name, what=sentence)
     for part in parts.values():
         new = [sentence for sentence in part.left_out if sentence not in {*said, *disturbing}]
         yield from (LeftOut(federate=part.name, what=sentence) for sentence in new)

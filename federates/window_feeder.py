@@ -196,6 +196,8 @@ class WindowFeeder(Federate):
         self._solved: Time | None = None  #: the time to which the model has advanced
         self._accepted: Time | None = None
         self._pending: tuple[WindowState, Drive] | None = None
+        self._closing = False  #: it is the instant at which the window closes
+        self._day_power: NDArray[np.complex128] = np.zeros(3, np.complex128)  #: [MVA] without DER of the window's own
         self._load_nodes = tuple(dict.fromkeys(label.rpartition(".")[0] for label in self._plan.load_labels))
         place = {node: k for k, node in enumerate(self._load_nodes)}
         self._load_node = np.array([place[label.rpartition(".")[0]] for label in self._plan.load_labels], np.intp)
@@ -330,8 +332,17 @@ class WindowFeeder(Federate):
                 f"voltage of {self._feeder.name}",
                 {"node_phase": self._plan.node_phases},
             ),
+            Port("day_power", "MVA", "out", self._title_of_day_power(), phases, is_complex=True),
             Port("load_power", "MW", "out", "power drawn by loads"),
             Port("stalled_power", "MW", "out", "power drawn by stalled air conditioners"),
+            Port(
+                "stalled_at_close",
+                "MW",
+                "out",
+                "power drawn by air conditioners that are stalled when the window closes",
+                expected=(0.0, 1e-3),
+                remedy="The day's steps take them for switched off: lengthen the window, which shows how they are.",
+            ),
             Port("losses", "MW", "out", "losses of lines and transformers"),
             Port("lost_power", "MW", "out", "power that DER do not give or loads do not get", {"cause": CAUSES}),
             Port("lost_count", "1", "out", "DER or loads concerned", {"cause": CAUSES}),
@@ -347,6 +358,11 @@ class WindowFeeder(Federate):
         if self._settings is not None:
             ports += self._der_ports()
         return ports
+
+    def _title_of_day_power(self) -> str:
+        """What is held against the feeder of the day."""
+        without = ", without `der`" if self.config.der else ""
+        return f"power as in the feeder of the day{without}; in the window, at its opening"
 
     def _home_ports(self) -> list[Port]:
         homes = {"home": tuple(str(k + 1) for k in range(self._plan.homes))}
@@ -420,6 +436,10 @@ class WindowFeeder(Federate):
         drive = self._drive(inputs.values)
         try:
             state = model.solve(drive)
+            if not self._held(time):
+                self._day_power = (
+                    model.power_without(drive, self._plan.der_home < 0) if self.config.der else state.power
+                )
         except CollapseError as error:
             raise SolverError(
                 f"{error}. Look at the head's voltage and the loads just before; fewer stalled air conditioners or "
@@ -443,12 +463,13 @@ class WindowFeeder(Federate):
 
     def _come_to(self, time: Time, model: Model) -> None:
         config = self.config
-        inside = config.at <= time < config.at + config.duration
-        model.hold_homes(inside)
+        inside = self._held(time)
+        model.hold_loads(inside)
         if self._accepted is not None:
-            since = self._accepted - config.at
-            model.hold_der(not config.der_response and 0 <= since < config.duration)
-            model.advance((time - self._accepted) / 1e9)
+            in_window = 0 <= self._accepted - config.at < config.duration
+            model.hold_der(not config.der_response and in_window)
+            model.advance((time - self._accepted) / 1e9, settled=not in_window)
+            self._closing = in_window and not inside
         self._solved = time
 
     def _take_taps(self, time: Time, model: Model, values: Mapping[str, Array]) -> None:
@@ -458,6 +479,10 @@ class WindowFeeder(Federate):
             taps = self._taps(np.asarray(values["tap"]).real)
             if not np.array_equal(taps, model.taps):
                 model.set_taps(taps)
+
+    def _held(self, time: Time) -> bool:
+        """Whether taps and what loads are told stay: after the opening, which still is an instant of the day."""
+        return self.config.at < time < self.config.at + self.config.duration
 
     def _taps(self, given: NDArray[np.float64]) -> NDArray[np.int64]:
         """(regulators, 3) from one tap for each control; a ganged regulator's phases move together."""
@@ -503,9 +528,11 @@ class WindowFeeder(Federate):
     def _outputs(self, state: WindowState, drive: Drive) -> dict[str, Array]:
         outputs: dict[str, Array] = {
             "power": state.power,
+            "day_power": self._day_power,
             "node_voltage": np.abs(state.node_voltage),
             "load_power": np.asarray(state.load),
             "stalled_power": np.asarray(state.stalled_power),
+            "stalled_at_close": np.asarray(state.stalled_power if self._closing else 0.0),
             "losses": np.asarray(state.losses),
             "lost_power": state.lost,
             "lost_count": state.lost_count.astype(np.float64),

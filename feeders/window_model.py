@@ -10,6 +10,11 @@
 
 So the second part may be repeated with another head voltage (iterated coupling); the first is done once.
 Regulators stay at their taps, reactances at 60 Hz.
+
+Outside a window loads are those of the day: spot loads follow the voltage as published, and nobody stalls. In it
+(`hold_loads`) a part of them is air conditioners. The rest of a spot load is then what both need to draw together,
+at the opening's voltage, what is published. So does the composite load model of WECC: it is told the whole load at
+the bus, starts its motors there, and its static parts make up for their reactive power.
 """
 
 from __future__ import annotations
@@ -65,6 +70,8 @@ _CAUSE_OF_MODE = np.full(len(Mode), CAUSES.index("limited"), np.intp)
 _CAUSE_OF_MODE[Mode.MOMENTARY_CESSATION] = CAUSES.index("momentary_cessation")
 _CAUSE_OF_MODE[Mode.CEASE_TO_ENERGIZE] = CAUSES.index("cease_to_energize")
 _CAUSE_OF_MODE[Mode.ENTERING_SERVICE] = CAUSES.index("entering_service")
+#: Of the power of published loads, by their model
+VOLTAGE_EXPONENT = {"PQ": 0, "I": 1, "Z": 2}
 _SOME_POWER = 1e-3  #: [pu of rating] of missing power from which a DER that is limited counts
 _PHASOR = np.exp(-2j * np.pi / 3.0 * np.arange(3))  #: nominal of A, B, C
 _DELTA_PHASOR = _PHASOR - np.roll(_PHASOR, -1)
@@ -246,6 +253,7 @@ class WindowFeeder:
         self._current_limit: Floats = np.zeros(0) if settings is None else settings["I_max_pu"]
         self.spot_cooling = AirConditioners(len(plan.load_port), self.loads.stall)
         self.home_cooling = AirConditioners(plan.homes, self.loads.stall)
+        self._voltage_exponent = np.array([VOLTAGE_EXPONENT[model] for model in plan.load_model], float)
         self._phasor = plan.nominal_phasors()
         self._sees_jumps = settings is not None and _sees_jumps(settings)
         # A single-phase DER gives all its power to one port, a three-phase one a third to each.
@@ -259,7 +267,7 @@ class WindowFeeder:
         self._held: Complexes | None = None  #: (der,) power [MVA] that held DER put in; None: they respond
         self._angle = 0.0  #: [deg] that the frequency's deviation has turned the feeder by
         self._last: tuple[WindowState, Drive] | None = None
-        #: (homes,) [pu] voltage at which homes draw the power that is given; None: at any
+        #: (ports,) [pu] voltage at which loads draw the power that is given or published; None: at any
         self._reference: Floats | None = None
         self.set_taps(plan.published.regulators.tap if taps is None else taps)
 
@@ -270,13 +278,16 @@ class WindowFeeder:
         self._reduced = reduce_feeder(plan.feeder, plan.ports, plan.node_phases, taps, plan.services)
         self._solver = PortVoltages(self._reduced, self.tolerance / 2.0)
 
-    def hold_homes(self, held: bool) -> None:
-        """Homes follow the voltage from now on, drawing the power given at that of the last instant; or no longer."""
+    def hold_loads(self, held: bool) -> None:
+        """Loads answer to the voltage from now on, drawing what the day says at that of the last instant; or no longer.
+
+        Where there was no voltage to draw anything at, they draw it at 1 pu.
+        """
         if not held:
             self._reference = None
         elif self._reference is None:
-            last = self._last
-            self._reference = np.ones(self.plan.homes) if last is None else np.abs(last[0].voltage[self.plan.home_port])
+            size = np.ones(len(self.plan.ports)) if self._last is None else np.abs(self._last[0].voltage)
+            self._reference = np.where(size > self.loads.power_break, size, 1.0)
 
     def hold_der(self, held: bool) -> None:
         """DER keep putting in what they did at the last instant, as far as their current allows; or no longer."""
@@ -285,8 +296,11 @@ class WindowFeeder:
         elif self._held is None and self._last is not None:
             self._held = self._last[0].der_power * self.rating
 
-    def advance(self, dt_s: float) -> None:
-        """Let `dt_s` [s] pass for DER, unless they are held, and air conditioners under the last accepted instant."""
+    def advance(self, dt_s: float, *, settled: bool = False) -> None:
+        """Let `dt_s` [s] pass for DER, unless they are held, and air conditioners under the last accepted instant.
+
+        `settled`: it is so long that no air conditioner stalls in it or still is.
+        """
         if self._last is None:
             return
         state, drive = self._last
@@ -297,8 +311,8 @@ class WindowFeeder:
             self._output = self.fleet.step(dt_s, state.der_voltage, angle, frequency, drive.available)
             self._angle = turned
         size = np.abs(state.voltage)
-        self.spot_cooling.step(dt_s, size[self.plan.load_port])
-        self.home_cooling.step(dt_s, size[self.plan.home_port])
+        for units, port in ((self.spot_cooling, self.plan.load_port), (self.home_cooling, self.plan.home_port)):
+            (units.settle if settled else units.step)(dt_s, size[port])
 
     def _angles(self, state: WindowState) -> Floats:
         """(der, 3) deviation [deg] of the phases' angles from the nominal ones, in a frame that turns with f."""
@@ -314,7 +328,18 @@ class WindowFeeder:
 
     def solve(self, drive: Drive) -> WindowState:
         """The instant with `drive`. Raises CollapseError where there is none."""
-        given, static = self._given(drive), self._static(drive)
+        given = self._given(drive)
+        settled = self._solved(drive, given)
+        return self._state(drive, settled.solution, given, settled.iterations, settled.moved)
+
+    def power_without(self, drive: Drive, der: Booleans) -> Complexes:
+        """(3,) power into the feeder at its head [MVA] were the DER `der` (der,) not there. Raises CollapseError."""
+        settled = self._solved(drive, np.where(der, 0.0, self._given(drive)))
+        return self._reduced.head_power(drive.head, settled.solution.injected)
+
+    def _solved(self, drive: Drive, given: Complexes) -> _Settled:
+        """The ports with DER that put in `given` (der,) [MVA]. Raises CollapseError."""
+        static = self._static(drive)
         try:
             settled = self._settle(static, drive, given, self._start(drive))
         except CollapseError:
@@ -324,7 +349,7 @@ class WindowFeeder:
             settled = found
         if settled.moved > self.tolerance:
             settled = self._settle_from_above(static, drive, given) or settled
-        return self._state(drive, settled.solution, given, settled.iterations, settled.moved)
+        return settled
 
     def _settle(self, static: PortDemand, drive: Drive, given: Complexes, voltage: Complexes) -> _Settled:
         """The fixed point from `voltage` (ports,) [pu], as far as `_MOST_PASSES` lead. Raises CollapseError."""
@@ -382,15 +407,17 @@ class WindowFeeder:
     def _static(self, drive: Drive) -> PortDemand:
         """What follows from the drive alone, at the ports."""
         plan, ports = self.plan, len(self.plan.ports)
-        spot = plan.load_power * (drive.load_scale * drive.load_available * (1.0 - drive.spot_cooling_share))
+        spot = plan.load_power * (drive.load_scale * drive.load_available)
+        if self._reference is not None:
+            spot = spot - self._cooling_at_opening(drive, self._reference[plan.load_port])
         slope = StaticLoads(frequency_slope=self.loads.spot_frequency_slope)
         spot = slope.demand(spot, drive.frequency).power
         model = StaticLoads() if self._reference is None else self.loads.home
-        reference = 1.0 if self._reference is None else self._reference
+        reference = 1.0 if self._reference is None else self._reference[plan.home_port]
         home = model.demand(drive.home_power * drive.home_available, drive.frequency, reference)
         parts = {
             kind: _at_ports(plan.load_port, np.where(plan.load_model == kind, spot, 0.0), ports)
-            for kind in ("PQ", "I", "Z")
+            for kind in VOLTAGE_EXPONENT
         }
         stalled = _at_ports(plan.load_port, self._spot_cooling(drive) * self.spot_cooling.stalled_demand(), ports)
         stalled += _at_ports(plan.home_port, self._home_cooling(drive) * self.home_cooling.stalled_demand(), ports)
@@ -403,6 +430,11 @@ class WindowFeeder:
             limited=nothing,
             power_break=self.loads.power_break,
         )
+
+    def _cooling_at_opening(self, drive: Drive, voltage: Floats) -> Complexes:
+        """(loads,) what the spot loads' air conditioners drew at `voltage` (loads,) [pu], as nominal power [MVA]."""
+        drawn = self._spot_cooling(drive) * self.loads.stall.running(voltage)
+        return np.asarray(drawn / voltage**self._voltage_exponent)
 
     def _spot_cooling(self, drive: Drive) -> Floats:
         """(loads,) active power of the spot loads' air conditioners, all of them running at 1 pu [MW]."""
@@ -428,6 +460,8 @@ class WindowFeeder:
         injection, impedance = np.zeros(ports, np.complex128), static.impedance
         if drive.spot_cooling_share > 0.0:
             running = self.spot_cooling.running_demand(size[plan.load_port], drive.frequency)
+            if self._reference is None:  # all of them are in the published loads
+                running = running - self.loads.stall.running(size[plan.load_port], drive.frequency)
             injection -= _at_ports(plan.load_port, self._spot_cooling(drive) * running, ports)
         if plan.homes:
             running = self.home_cooling.running_demand(size[plan.home_port], drive.frequency)

@@ -108,7 +108,8 @@ class StallParameters:
 class AirConditioners:
     """`n` units. State (n,): stalled or not, relays' θ, share switched off, timers; A restart, B do not.
 
-    `step` lets time pass at a held voltage; `running_demand` and `stalled_demand` say what is drawn at any voltage.
+    `step` lets time pass at a held voltage, `settle` so much of it that only settled states count; `running_demand` and
+    `stalled_demand` say what is drawn at any voltage.
     """
 
     def __init__(self, n: int, parameters: StallParameters | None = None) -> None:
@@ -162,9 +163,30 @@ class AirConditioners:
         self.stalled |= self._low >= given.stall_time - _ROUNDING
         self.heat = _towards(self.heat, np.where(self.stalled, stalled, carried), dt_s / given.thermal_time)
         opened = np.clip((self.heat - given.thermal_first) / (given.thermal_last - given.thermal_first), 0.0, 1.0)
-        more = np.maximum(self.off, opened)
-        grown = (more > self.off).any(axis=0)
-        self.off = more
+        self._switch(dt_s, voltage, np.maximum(self.off, opened), carried)
+
+    def settle(self, dt_s: float, voltage: Floats) -> None:
+        """Let `dt_s` [s] pass at `voltage` (n,) [pu] in which nobody stalls, as in a step of a minute.
+
+        Who had stalled has run again, or been switched off: at 0.62 pu and more all relays open within seconds (1).
+        """
+        given = self.parameters
+        running = given.running(voltage)
+        carried = np.abs(running) ** 2 / np.maximum(voltage, _LEAST_VOLTAGE) ** 2 * given.stall_resistance
+        self.stalled[0] &= voltage <= given.restart_voltage
+        off = np.where(self.stalled, 1.0, self.off)
+        self.stalled[:] = False
+        self.heat[:] = carried
+        self._started = True
+        self._low[:] = 0.0
+        self._high[:] = 0.0
+        self._switch(dt_s, voltage, off, carried)
+
+    def _switch(self, dt_s: float, voltage: Floats, off: Floats, carried: Floats) -> None:
+        """Switch off the shares `off` (2, n), and on again all those whose lockout is over: `carried` (n,) heats."""
+        given = self.parameters
+        grown = (off > self.off).any(axis=0)
+        self.off = off
         self._since = np.where(grown | ~self.off.any(axis=0), 0.0, self._since + dt_s)
         back = (self._since >= given.lockout - _ROUNDING) & (voltage > given.restart_voltage)
         if back.any():

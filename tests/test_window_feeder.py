@@ -119,19 +119,22 @@ def test_the_terminal_voltage_at_the_current_limit() -> None:
 def test_motors_that_run_at_a_low_voltage(power: float, voltage: float) -> None:
     """A sag of the head to E = |V + Z S(V)* / V| leaves V: half of `power` [MW] motors, half constant power.
 
-    The constant power is an impedance below 0.7 pu. What the motors would draw at the voltages that a pass finds is
+    The constant power is an impedance below 0.7 pu; with the motors it draws no reactive power at the voltage before.
+    What the motors would draw at the voltages that a pass finds is
     more than the line carries at the next: passes with their power go to and fro, or end without a solution.
     """
     spot = Loads(("end",), ("",), np.zeros(1, bool), ("PQ",), np.full((1, 3), power * 1e3 / 3, complex))
     feeder = replace(two_buses(), spot_loads=spot)
     model = Model(WindowPlan(feeder), None, tolerance=1e-8)
-    drawn = power / 2 * ((voltage / 0.7) ** 2 + complex(StallParameters().running(np.array([voltage]))[0]))
+    before, low = StallParameters().running(np.array([terminal(1.0, -power), voltage]))
+    drawn = power / 2 * ((1.0 - 1j * before.imag) * (voltage / 0.7) ** 2 + low)
     sag = abs(voltage + OHMS / BASE * np.conj(drawn) / voltage)
     none = np.zeros(0)
     for head in (1.0, sag):
         drive = Drive(head * feeder.source.voltage, 60.0, 1.0, np.ones(3), 0.5, none.astype(complex), none, none, none)
         state = model.solve(drive)
         model.accept(state, drive)
+        model.hold_loads(True)
         assert state.mismatch <= 1e-8
     assert np.abs(state.voltage) == pytest.approx(np.full(3, voltage), abs=1e-6)
     losses = OHMS / BASE * abs(drawn / voltage) ** 2
@@ -507,3 +510,77 @@ def check_states(results: Any, third: np.ndarray) -> None:
     assert (mode[(voltage >= 0.5) & (voltage < 0.88)] == Mode.MANDATORY).all()
     assert (mode[voltage < 0.5] == Mode.MOMENTARY_CESSATION).all()
     assert (voltage < 0.5).any()
+
+
+# ------------------------------------------------------------------------------------------- the feeder of the day
+
+
+@pytest.mark.parametrize(
+    ("feeder", "head", "scale"), [("ieee123", 1.0, 1.0), ("ieee123", 0.95, 0.6), ("ieee13", 1.04, 0.8)]
+)
+def test_outside_a_window_it_draws_what_opendss_draws(feeder: str, head: float, scale: float) -> None:
+    """P and Q of each phase as OpenDSS has them on the same tables, at 43 degC as at 10: an engine not of ours.
+
+    At 43 degC 0.44 of the spot loads counts as air conditioners (21 K at 2.1 %/K); at the opening, too, they and the
+    rest draw together what is published.
+    """
+    from feeders.opendss_model import OpenDssFeeder
+
+    published = load_feeder(feeder)
+    circuit = OpenDssFeeder(published, "published taps")
+    wanted = circuit.solve(complex(head), scale, circuit.published_taps()).power
+    for degrees in (10.0, 43.0):
+        made = federate(feeder=feeder, at="60 s", duration="1 s")
+        found = run(made, 60.2, lambda _: {"head_voltage": head, "load_scale": scale, "temperature": degrees})  # noqa: B023
+        assert np.abs(found["power"] - wanted).max() < 1e-3 * np.abs(wanted).sum(), degrees
+        assert np.abs(np.diff(found["power"], axis=0)).max() < 1e-5, "nothing jumps at the opening"
+
+
+def test_der_of_the_window_are_not_in_the_power_of_the_day() -> None:
+    grid = sag(1.0, 0.0, 0.0, temperature=43.0)
+    with_der, without = run(federate(**WINDOW, der=[MIXED]), 60.1, grid), run(federate(**WINDOW), 60.1, grid)
+    assert np.abs(with_der["day_power"] - without["power"]).max() < 1e-5
+    assert without["power"][0].real.sum() - with_der["power"][0].real.sum() == pytest.approx(1.5, rel=0.05)
+
+
+def test_a_dead_bus_of_the_day_is_dark_and_nobody_returns_as_stalled() -> None:
+    """Dead for three minutes before the window: 0 MW, and back at once at what is published, as the day's feeder."""
+    made = federate(at="600 s", duration="100 ms")
+    found = run(made, 600, lambda at: {"head_voltage": 0.0 if 100.0 < at < 300.0 else 1.0, "temperature": 43.0})
+    dark = (found["time"] > 100.0) & (found["time"] < 300.0)
+    assert dark.sum() == 3
+    assert (np.abs(found["power"][dark]) < 1e-9).all()
+    assert found["power"][~dark] == pytest.approx(
+        np.broadcast_to(found["power"][0], found["power"][~dark].shape), rel=1e-5
+    )
+    assert (found["stalled_power"] == 0.0).all()
+
+
+def test_a_dead_bus_at_the_opening_and_in_the_window() -> None:
+    """Dark from a minute before the opening, or within the window: 0 MW, then off for their lockout, then as before."""
+    for begins in (50.0, 60.5):
+        made = federate(at="60 s", duration="1 s", der=[MIXED])
+        found = run(made, 1200, lambda at: {"head_voltage": 0.0 if begins < at < 200.0 else 1.0, "temperature": 43.0})  # noqa: B023
+        dark = (found["time"] > begins) & (found["time"] < 200.0)
+        assert (np.abs(found["power"][dark]) < 1e-9).all()
+        assert all(np.isfinite(values).all() for values in found.values())
+        assert found["stalled_power"][found["time"] > 61.0].max() == 0.0
+        assert found["power"][-1] == pytest.approx(found["power"][0], rel=1e-4)
+
+
+def test_who_is_stalled_at_the_close_is_off_in_the_day_and_comes_back() -> None:
+    """Relays open within 4 s (a stalled motor's heat is 5 V²), so no step of a minute is drawn stalled; 300 s off.
+
+    The instant of the close is the window's; that somebody is stalled then is something to look at.
+    """
+    made = federate(at="60 s", duration="200 ms")
+    found = run(made, 600, sag(0.4, 60.1, 60.15, temperature=43.0))
+    close = np.searchsorted(found["time"], 60.2 - 1e-6)
+    assert found["stalled_power"][close] > 1.0
+    assert found["stalled_at_close"][close] == found["stalled_power"][close]
+    assert np.delete(found["stalled_at_close"], close).max() == 0.0
+    assert found["stalled_power"][close + 1 :].max() == 0.0
+    tripped = found["lost_power"][:, CAUSES.index("ac_thermal_trip")]
+    assert tripped[close + 1] > 0.5
+    assert found["time"][close:][tripped[close:] > 0.0].max() == pytest.approx(360.0)
+    assert found["power"][-1] == pytest.approx(found["power"][0], rel=1e-5)
