@@ -58,11 +58,12 @@ class OpendssFeeder(Federate):
     def ports(self) -> Sequence[Port]:
         """Nodes are labelled "671.A", regulators "4.A"."""
         nodes = {"node_phase": reported_node_phases(self._feeder)}
-        title = "voltage at the head, positive sequence"
+        title, title_of_power = "voltage at the head, positive sequence", "power drawn at the feeder's head"
+        phase = {"phase": tuple(PHASES)}
         ports = [
             Port("head_voltage", "pu", "in", title, initial=1.0, is_complex=True),
             Port("load_scale", "1", "in", "factor on the spot loads", initial=1.0),
-            Port("power", "MVA", "out", "power drawn at the feeder's head", {"phase": tuple(PHASES)}, is_complex=True),
+            Port("power", "MVA", "out", title_of_power, phase, is_complex=True, needs=("head_voltage",)),
             Port("node_voltage", "pu", "out", f"voltage of {self._feeder.name}", nodes),
             Port("losses", "MW", "out", "losses of lines, transformers and regulators"),
             Port("energy_balance", "MW", "out", "head - losses - loads", limit=BALANCE_LIMIT),
