@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
-from cosim.contract import Array, Context, Exchange, Federate, Port, Time
+from cosim.contract import Array, Context, Exchange, Federate, Flow, Port, Stock, Time
 from cosim.errors import ConfigError, SolverError
 from cosim.seeds import generator
 from cosim.settings import Settings, without_effect
@@ -191,6 +191,7 @@ class WindowFeeder(Federate):
         self._plan = self._make_plan()
         self.makes: tuple[str, ...] = ()  #: (der,) each DER's make
         self._settings = self._make_settings()
+        self._storages, self._capacity = _storages(self._settings)
         self._check_times()
         self._model: Model | None = None
         self._solved: Time | None = None  #: the time to which the model has advanced
@@ -389,11 +390,25 @@ class WindowFeeder(Federate):
             Port("tripped_by", "1", "out", f"what keeps the DER out of service: 0 nothing, {trips}", der),
             Port("der_power", "MW", "out", "power put in by DER"),
         ]
+        if len(self._storages):
+            battery = {"battery": tuple(self._plan.der[k].name for k in self._storages)}
+            ports += [
+                Port("storage_power", "kW", "out", "power that batteries give in the step that ends", battery),
+                Port("storage_energy", "kWh", "out", "energy that batteries hold", battery),
+            ]
         if self.config.der:
             groups = {"group": tuple(group.name for group in self.config.der)}
             title = "power that the source can give, of the rating"
             ports.append(Port("der_available", "pu", "in", title, groups, initial=1.0))
         return ports
+
+    def stocks(self) -> Sequence[Stock]:
+        """The batteries among the DER that have a capacity."""
+        if self._settings is None or not len(self._storages):
+            return ()
+        efficiency = tuple(np.maximum(self._settings["storage_efficiency"][self._storages], 1e-9).tolist())
+        flow = Flow("storage_power", over="step that ends", sign=-1, charging=efficiency)
+        return (Stock("storage_energy", (flow,), capacity=tuple(self._capacity.tolist())),)
 
     def _voltages(self) -> tuple[tuple[str, str], ...]:
         if not self._plan.three_phase.any():
@@ -403,12 +418,15 @@ class WindowFeeder(Federate):
     # ----------------------------------------------------------------------------------------------------- time
 
     def left_out(self) -> Sequence[str]:
-        """Settings of homes without homes, of their PV without PV."""
+        """Settings of homes without homes, of their PV without PV; batteries without a capacity."""
         config = self.config
         of_homes = ["home_power_factor", "home_impedance_share", "home_current_share"]
         homes = [] if config.homes else without_effect(config, of_homes, "the feeder has no homes")
         pv = [] if any(config.home_pv_rating) else without_effect(config, ["home_pv"], "no home has PV")
-        return (*homes, *pv)
+        own = self._settings
+        endless = own is not None and bool((own.flags["battery"] & ~np.isfinite(own["storage_h"])).any())
+        batteries = ["batteries of `der` without `storage_h` never run empty or full"] if endless else []
+        return (*homes, *pv, *batteries)
 
     def start(self, folder: Path) -> None:
         """Build the feeder's matrices and the fleet."""
@@ -547,6 +565,10 @@ class WindowFeeder(Federate):
             outputs |= {"hvac_in_service": self._running().home_cooling.running_share, "pv_in_service": pv}
         if self._settings is None:
             return outputs
+        if len(self._storages):
+            rows = self._storages
+            outputs["storage_power"] = state.der_power.real[rows] * self._settings["rating_kVA"][rows]
+            outputs["storage_energy"] = state.charge[rows] * self._capacity
         columns = zip(self._voltages(), state.der_voltage.T, strict=False)
         return outputs | {
             "f_hz": np.asarray(drive.frequency),
@@ -557,6 +579,14 @@ class WindowFeeder(Federate):
             "tripped_by": state.element + 1.0,
             "der_power": np.asarray(state.generation),
         }
+
+
+def _storages(settings: FleetSettings | None) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """(batteries,) rows of the DER that are batteries with a capacity, and the capacity of each [kWh]."""
+    if settings is None:
+        return np.zeros(0, np.intp), np.zeros(0)
+    rows = np.flatnonzero(settings.flags["battery"] & np.isfinite(settings["storage_h"]))
+    return rows, settings["storage_h"][rows] * settings["rating_kVA"][rows]
 
 
 def shortest_clause_time(settings: FleetSettings | None) -> tuple[float, str]:

@@ -216,6 +216,7 @@ class WindowState:
     lost_count: NDArray[np.int64]  #: (causes,) how many DER or (in full or in part) loads
     load: float  #: [MW] drawn by loads
     generation: float  #: [MW] put in by DER
+    charge: Floats  #: (der,) [pu of capacity] of batteries, with what flowed in the step that ends here
     stalled_power: float  #: [MW] drawn by stalled air conditioners
     losses: float  #: [MW] of lines and transformers
     mismatch: float  #: [pu] largest error of a voltage
@@ -267,6 +268,8 @@ class WindowFeeder:
         self._held: Complexes | None = None  #: (der,) power [MVA] that held DER put in; None: they respond
         self._angle = 0.0  #: [deg] that the frequency's deviation has turned the feeder by
         self._last: tuple[WindowState, Drive] | None = None
+        #: (der,) [pu] batteries' charge at the start of the step that ends now, and its length [s]
+        self._charge_before: tuple[Floats, float] = (np.zeros(0) if self.fleet is None else self._charge(), 0.0)
         #: (ports,) [pu] voltage at which loads draw the power that is given or published; None: at any
         self._reference: Floats | None = None
         self.set_taps(plan.published.regulators.tap if taps is None else taps)
@@ -304,6 +307,7 @@ class WindowFeeder:
         if self._last is None:
             return
         state, drive = self._last
+        self._charge_before = state.charge, dt_s
         if self.fleet is not None and self._held is None:
             turned = self._turned(dt_s, drive.frequency)
             frequency = np.full(len(self.rating), drive.frequency)
@@ -323,8 +327,13 @@ class WindowFeeder:
         return self._angle + 360.0 * (frequency - NOMINAL_FREQUENCY) * dt_s
 
     def accept(self, state: WindowState, drive: Drive) -> None:
-        """Make `state`, solved with `drive`, the last instant."""
+        """Make `state`, solved with `drive`, the last instant.
+
+        Batteries hold what flowed: at a low voltage that is less than the fleet had in mind, and held DER have none.
+        """
         self._last = (state, drive)
+        if self.fleet is not None:
+            self.fleet.batteries.charge[:] = state.charge
 
     def solve(self, drive: Drive) -> WindowState:
         """The instant with `drive`. Raises CollapseError where there is none."""
@@ -522,11 +531,20 @@ class WindowFeeder:
             lost_count=count,
             load=generation - float(put_in.real.sum()),
             generation=generation,
+            charge=self._charge_with(der.real),
             stalled_power=float(stalled) * self.loads.stall.stalled.real,
             losses=float(power.real.sum() + put_in.real.sum()),
             mismatch=max(solution.mismatch, moved),
             iterations=iterations,
         )
+
+    def _charge(self) -> Floats:
+        return np.zeros(0) if self.fleet is None else self.fleet.batteries.charge.copy()
+
+    def _charge_with(self, active: Floats) -> Floats:
+        """(der,) charge [pu of capacity] at the end of the step in which DER put in `active` (der,) [pu of rating]."""
+        before, dt_s = self._charge_before
+        return before if self.fleet is None else self.fleet.batteries.after(before, dt_s, active)
 
     def _mode(self) -> NDArray[np.int8]:
         return np.zeros(len(self.rating), np.int8) if self._output is None else self._output.mode

@@ -584,3 +584,29 @@ def test_who_is_stalled_at_the_close_is_off_in_the_day_and_comes_back() -> None:
     assert tripped[close + 1] > 0.5
     assert found["time"][close:][tripped[close:] > 0.0].max() == pytest.approx(360.0)
     assert found["power"][-1] == pytest.approx(found["power"][0], rel=1e-5)
+
+
+@pytest.mark.parametrize("responds", [True, False])
+def test_batteries_hold_what_flowed(responds: bool) -> None:
+    """By the first law, step by step and battery by battery, in a sag and while DER are held; at last empty."""
+    storage = {"battery": True, "storage_h": 0.5, "storage_efficiency": 0.8, "storage_start_pu": 0.4}
+    group = {"count": 6, "rating": 5, "makes": {"II": 1.0}, "settings": storage}
+    made = federate(at="600 s", duration="1 s", der=[group, {"name": "pv", "count": 3}], der_response=responds)
+    (stock,) = made.stocks()
+    assert stock.capacity == (2.5,) * 6
+    found = run(
+        made,
+        3000,
+        lambda at: {
+            "head_voltage": 0.6 if 600.2 < at < 600.4 else 1.0,
+            "der_available": [-0.5, 1.0] if at < 300.0 else [0.8, 1.0],
+        },
+    )
+    power, energy = found["storage_power"], found["storage_energy"]
+    hours = np.diff(found["time"])[:, None] / 3600.0
+    flowed = np.where(power[1:] < 0.0, -0.8 * power[1:], -power[1:]) * hours
+    assert np.abs(np.diff(energy, axis=0) - flowed).max() < 1e-12
+    assert energy[0] == pytest.approx(np.full(6, 1.0))
+    assert energy.max() == pytest.approx(1.0 + 0.8 * 2.5 * 300.0 / 3600.0, rel=1e-9)
+    assert energy.min() > -1e-12
+    assert energy[-1] == pytest.approx(np.zeros(6), abs=1e-9)

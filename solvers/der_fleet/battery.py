@@ -35,5 +35,9 @@ class Batteries:
 
     def step(self, dt_s: float, active_pu: Floats) -> None:
         """Count the energy of a step at `active_pu` (n,) [pu of rating]."""
+        np.clip(self.after(self.charge, dt_s, active_pu), 0.0, 1.0, out=self.charge)
+
+    def after(self, charge: Floats, dt_s: float, active_pu: Floats) -> Floats:
+        """(n,) state of charge [pu of capacity] `dt_s` [s] after `charge` (n,), at `active_pu` (n,) [pu of rating]."""
         drawn = np.where(active_pu < 0.0, active_pu * self.efficiency, active_pu)
-        np.clip(self.charge - drawn * dt_s / (self.hours * 3600.0), 0.0, 1.0, out=self.charge)
+        return np.asarray(charge - drawn * dt_s / (self.hours * 3600.0))
