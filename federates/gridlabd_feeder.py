@@ -36,7 +36,7 @@ from feeders.neighbourhood import Inputs, Neighbourhood, Outputs, RunningNeighbo
 from feeders.opendss_model import regulator_labels
 from feeders.own_model import OwnModel, OwnModelError, OwnPlan
 from feeders.own_sun import SunObject, sun_objects
-from feeders.published_feeder import PHASES, FeederTableError, PublishedFeeder, load_feeder
+from feeders.published_feeder import PHASES, VOLTAGE_BAND, FeederTableError, PublishedFeeder, load_feeder
 from feeders.water_tanks import tanks_of
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -200,7 +200,15 @@ class GridlabdFeeder(Federate):
             Port("load_scale", "1", "in", "factor on the spot loads that homes do not replace", initial=1.0),
             Port("device_available", "1", "in", "device may run", devices, initial=self._there(self._plan.homes)),
             self._power(),
-            Port("node_voltage", "pu", "out", f"voltage of {feeder.name}", {"node_phase": self._plan.node_phases}),
+            Port(
+                "node_voltage",
+                "pu",
+                "out",
+                f"voltage of {feeder.name}",
+                {"node_phase": self._plan.node_phases},
+                expected=VOLTAGE_BAND,
+                absent=0.0,
+            ),
             Port("home_temperature", "degC", "out", "indoor air temperature", homes),
             *home_power_ports(homes, SHORTEST_CYCLE),
             Port("spot_load", "MW", "out", "power of the spot loads that homes do not replace"),

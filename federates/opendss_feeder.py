@@ -19,7 +19,7 @@ from feeders.opendss_model import (
     regulator_labels,
     reported_node_phases,
 )
-from feeders.published_feeder import PHASES, FeederTableError, PublishedFeeder, load_feeder
+from feeders.published_feeder import PHASES, VOLTAGE_BAND, FeederTableError, PublishedFeeder, load_feeder
 
 BALANCE_LIMIT = 1e-5  #: [MW] of the power flow's error, which stops far below it
 
@@ -64,7 +64,15 @@ class OpendssFeeder(Federate):
             Port("head_voltage", "pu", "in", title, initial=1.0, is_complex=True),
             Port("load_scale", "1", "in", "factor on the spot loads", initial=1.0),
             Port("power", "MVA", "out", title_of_power, phase, is_complex=True, needs=("head_voltage",)),
-            Port("node_voltage", "pu", "out", f"voltage of {self._feeder.name}", nodes),
+            Port(
+                "node_voltage",
+                "pu",
+                "out",
+                f"voltage of {self._feeder.name}",
+                nodes,
+                expected=VOLTAGE_BAND,
+                absent=0.0,
+            ),
             Port("losses", "MW", "out", "losses of lines, transformers and regulators"),
             Port("energy_balance", "MW", "out", "head - losses - loads", limit=BALANCE_LIMIT),
         ]

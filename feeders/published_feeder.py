@@ -28,6 +28,10 @@ class FeederTableError(ValueError):
     """A feeder is unknown, or one of its tables contradicts itself or another."""
 
 
+#: [pu] that a node's voltage is expected to keep: Range B of ANSI C84.1-2020 for service above 600 V.
+VOLTAGE_BAND = (0.95, 1.058)
+
+
 @dataclass(frozen=True)
 class Source:
     """The stiff voltage source at the head of the feeder."""

@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import cosim
 from cosim.contract import Context, Exchange
 from cosim.errors import ConfigError, ModelError, SolverError
+from cosim.scenario import from_mapping
 from federates.opendss_feeder import OpendssFeeder
 from feeders.opendss_model import OpenDssError, OpenDssFeeder, feeder_commands
 from feeders.published_feeder import load_feeder
@@ -238,3 +240,24 @@ def test_construction_loads_no_engine() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_voltages_beyond_what_is_expected_are_something_to_look_at(tmp_path: Path) -> None:
+    """At the published taps and 1.3 times the load, IEEE 13's nodes leave Range B of ANSI C84.1 (0.95 to 1.058 pu)."""
+    model = {"kind": "opendss_feeder", "feeder": "ieee13", "regulators": "published taps"}
+    run = cosim.run(
+        from_mapping(
+            {
+                "name": "high",
+                "horizon": {"start": "2014-01-14 00:00", "duration": "2 min", "step": "60 s"},
+                "demand": {"table": None, "scale": 1.3},
+                "feeders": [{"name": "oak", "model": model}],
+            }
+        ),
+        tmp_path / "run",
+    )
+    assert run.trustworthy
+    highest = float(run.results["oak"]["node_voltage"].max())
+    lowest = float(run.results["oak"]["node_voltage"].min())
+    assert highest > 1.058 or lowest < 0.95
+    assert any("node voltage of oak" in check.text for check in run.verdict.to_look_at)
