@@ -795,7 +795,8 @@ def _add_openings(
 ) -> None:
     """Let the source of a lagged boundary say what it will about give before its destination takes its first step.
 
-    It waits for its own sources but for those that wait for the destination; their inputs need a value until then.
+    It waits for its own sources but for those that wait for the destination. These say first what they will about give,
+    too, as far as they can; the inputs that take it need a value in case they cannot.
     """
     for link in links:
         source, destination = link.source.federate, link.destination.federate
@@ -807,14 +808,31 @@ def _add_openings(
             or _first_times(parts[source])[0] != 0
         ):
             continue
-        waiting = {name for name in before[source] if destination in {name} | _reachable(name, before)}
-        given = (port for port in parts[source].ports if port.direction == "in")
-        initial = {port.name: port.initial for port in given}
-        ends = (end.destination for end in links if end.source.federate in waiting and not end.lagged)
-        if all(initial[end.port] is not None for end in ends if end.federate == source):
-            sources = {of.get(name, name) for name in before[source] - waiting}
-            units.setdefault(_opening_of(source), set()).update(sources)
+        if _open_before(source, destination, parts, links, before, units, of):
             units[of.get(destination, destination)].add(_opening_of(source))
+
+
+def _open_before(
+    source: str,
+    destination: str,
+    parts: Mapping[str, Part],
+    links: Sequence[LinkSpec],
+    before: Mapping[str, set[str]],
+    units: dict[str, set[str]],
+    of: Mapping[str, str],
+) -> bool:
+    """Whether `source` can open before `destination` solves; if so, its opening is a unit, after its sources."""
+    waiting = {name for name in before[source] if destination in {name} | _reachable(name, before)}
+    initial = {port.name: port.initial for port in parts[source].ports if port.direction == "in"}
+    ends = (end.destination for end in links if end.source.federate in waiting and not end.lagged)
+    if any(initial[end.port] is None for end in ends if end.federate == source):
+        return False
+    units.setdefault(_opening_of(source), set()).update(of.get(name, name) for name in before[source] - waiting)
+    for name in waiting - {destination} - set(of):
+        at_first = _first_times(parts[name])[0] == 0
+        if at_first and _open_before(name, destination, parts, links, before, units, of):
+            units[_opening_of(source)].add(_opening_of(name))
+    return True
 
 
 def _opening_of(name: str) -> str:

@@ -112,6 +112,10 @@ class EventWindow(Federate):
         """Each step of the window and its end, the day's steps outside."""
         return self.config.times.next_time(time)
 
+    def opening(self, time: Time, inputs: Exchange) -> Exchange | None:
+        """What feeders are told at the start, and what the sun gives: with the day's voltages as they are before it."""
+        return self.solve(time, inputs)
+
     def solve(self, time: Time, inputs: Exchange) -> Exchange:
         """Give voltages and frequencies at `time`; account for the step that ends there."""
         config, values = self.config, inputs.values

@@ -101,3 +101,21 @@ def test_what_was_not_recorded_is_no_agreement() -> None:
     store: Any = {"oak": {"time": np.array([0]), "power": DAY[None]}, "oak_window": {"time": np.array([0])}}
     (found,) = stand_ins(federation(), store)
     assert not found.passed
+
+
+def test_the_grid_begins_with_what_the_stand_in_draws() -> None:
+    """It knows the sun and the day's feeder by then: with all DER at their rating the first step was 30 MVA off."""
+    scenario: dict[str, Any] = {
+        "name": "window",
+        "horizon": {"start": "2014-01-16 17:00", "duration": "5 min"},
+        "weather": {"table": "melbourne_2014_01"},
+        "transmission": {"case": "case39"},
+        "feeders": [{"name": "oak", "bus": 15, "model": {"kind": "opendss_feeder", "regulators": "automatic"}}],
+        "event_window": {"at": "2 min", "duration": "1 s", "sources": "sun", "feeders": [{"name": "oak"}]},
+    }
+    specs = {spec.name: spec for spec in wire(from_mapping(scenario)).federates}
+    first, of_sun, of_window = (specs[name].opening for name in ("oak", "window", "oak_window"))
+    assert first is not None
+    assert of_sun is not None
+    assert of_window is not None
+    assert max(first, of_sun) < of_window < specs["transmission"].slot
