@@ -24,8 +24,8 @@ class EventWindow(Federate):
     """Stands between the transmission grid and the feeders of an event window.
 
     In the window a feeder's head has the voltage that the dynamics give its bus, and the frequency that the scenario
-    chose; outside, the voltage of the day's power flow, turned so that no angle jumps when the window closes, and
-    nominal frequency. Imposed sags, jumps and traces act in the window.
+    chose; from the day's first step after it, and before it, the voltage of the day's power flow, turned so that no
+    angle jumps when the window closes, and nominal frequency. Imposed sags, jumps and traces act in the window.
 
     The dynamics hold a feeder as the admittance that it had a step before, and say what it draws so (grid_power). What
     it then draws at that voltage comes a step later (feeder_load). The difference is the mismatch: it is large for a
@@ -61,7 +61,7 @@ class EventWindow(Federate):
         self._turn: Complexes = np.ones(places, dtype=complex)  #: of the day's voltages
         self._head: Complexes = np.ones(places, dtype=complex)  #: [pu] given last, without what is imposed
         self._given: tuple[Time, Complexes] | None = None  #: the last time in the window, grid_power then [MVA]
-        self._inside = False
+        self._follows = False  #: the voltages given last are those of the window
         self._mismatch = np.zeros(places)  #: [MVA ns] integral of the mismatch
         self._apparent = np.zeros(places)  #: [MVA ns] integral of the apparent power that feeders drew
         self._elapsed = 0  #: [ns] accounted for
@@ -126,15 +126,18 @@ class EventWindow(Federate):
             outputs |= self._account(time, np.asarray(values["feeder_load"], dtype=complex).sum(axis=1))
             if inside:
                 self._given = time, np.array(values["grid_power"], dtype=complex)
-        if inside and config.dynamics:
+        # at a close between two steps of the day its voltage is from before the window, what tripped still in service
+        follows = inside or (self._follows and time % config.times.day_step != 0)
+        if follows and config.dynamics:
             head = np.array(values["voltage"], dtype=complex)
-            frequency = np.asarray(values["grid_frequency"]).real
+            if inside:
+                frequency = np.asarray(values["grid_frequency"]).real
         else:
             day = np.array(values["day_voltage"], dtype=complex) if config.day else np.ones(len(config.buses), complex)
-            if self._inside and config.dynamics:
+            if self._follows and config.dynamics:
                 self._turn = _unit(self._head) / _unit(day)
             head = day * self._turn
-        self._inside, self._head = inside, head
+        self._follows, self._head = follows, head
         if inside:
             angle = np.radians(np.asarray(values["angle_change"]).real)
             head = head * np.asarray(values["voltage_factor"]).real * np.exp(1j * angle)

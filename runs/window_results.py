@@ -378,6 +378,8 @@ def _trips(run: Recorded, window: Opened, federate: str) -> dict[str, Any]:
 def first_trips(tripped_by: NDArray[np.int_]) -> NDArray[np.int_]:
     """(der,) what tripped each DER first, of (time, der) codes; 0: it did not trip, or was out from the beginning."""
     rises = (tripped_by[1:] > 0) & (tripped_by[:-1] == 0)
+    if not len(rises):
+        return np.zeros(tripped_by.shape[1], int)
     first = rises.argmax(axis=0)
     codes = tripped_by[1:][first, np.arange(tripped_by.shape[1])]
     return np.where(rises.any(axis=0), codes, 0)

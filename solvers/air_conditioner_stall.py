@@ -169,12 +169,14 @@ class AirConditioners:
         """Let `dt_s` [s] pass at `voltage` (n,) [pu] in which nobody stalls, as in a step of a minute.
 
         Who had stalled has run again, or been switched off: at 0.62 pu and more all relays open within seconds (1).
+        Where the voltage is too low for the first relay to open, they came to rest, and start with the voltage.
         """
         given = self.parameters
         running = given.running(voltage)
         carried = np.abs(running) ** 2 / np.maximum(voltage, _LEAST_VOLTAGE) ** 2 * given.stall_resistance
         self.stalled[0] &= voltage <= given.restart_voltage
-        off = np.where(self.stalled, 1.0, self.off)
+        heats = (np.abs(given.stalled) * voltage) ** 2 * given.stall_resistance >= given.thermal_first
+        off = np.where(self.stalled & heats, 1.0, self.off)
         self.stalled[:] = False
         self.heat[:] = carried
         self._started = True

@@ -645,3 +645,46 @@ def test_air_conditioners_that_trip_do_so_in_the_window_too() -> None:
     links = {link.key for link in wire(from_mapping(given, path.parent)).links}
     assert "perturbations.oak.device_available[thermostat]->oak_window.hvac_available" in links
     assert "perturbations.oak.device_available[thermostat]->oak.device_available[thermostat]" in links
+
+
+@pytest.mark.parametrize("where", ["in the window", "from before it"])
+def test_a_feeder_behind_a_dead_bus_is_dark_and_returns(tmp_path: Path, zygote: WarmLauncher, where: str) -> None:
+    """Both lines of bus 15 trip: 0 MW from then on, at the close too; a day that connects them has its feeder back.
+
+    Motors that were at rest at the opening start with the voltage, so the feeder returns with what it drew before.
+    """
+    trips = [{"kind": "BranchTrip", "branch": branch} for branch in ("14-15", "15-16")]
+    day, window = [], [one | {"time": "50 ms"} for one in trips]
+    if where == "from before it":
+        day, window = [one | {"time": "1 min", "lasting": "2 min"} for one in trips], []
+    scenario = from_mapping(
+        {
+            "name": "dark",
+            "horizon": {"start": "2014-01-16 17:00", "duration": "4 min", "step": "60 s"},
+            "weather": {"table": "melbourne_2014_01"},
+            "transmission": {"case": "case39"},
+            "feeders": [{"name": "oak", "bus": "15", "multiplier": 10, "model": {"kind": "opendss_feeder"}}],
+            "event_window": {
+                "at": "2 min",
+                "duration": "200 ms",
+                "step": "10 ms",
+                "mean_mismatch": 1,
+                "transmission": {"kind": "frequency_response"},
+                "feeders": [{"name": "oak"}],
+                "disturbances": window,
+            },
+            "perturbations": day,
+            "coupling": {"power_tolerance": 1000, "voltage_tolerance": 2},
+        }
+    )
+    run = cosim.run(scenario, out=tmp_path / "run", baseline=False, launcher=zygote)
+    assert run.trustworthy, run.verdict.failed
+    results = run.results["oak_window"].ds
+    seconds = (results.time.values - results.time.values[0]) / np.timedelta64(1, "s")
+    power = np.abs(results["power"].values.sum(axis=1))
+    dark = (seconds > 120.06) if where == "in the window" else (seconds > 59.0) & (seconds < 179.0)
+    assert dark.sum() > 10
+    assert power[dark].max() < 1e-9
+    assert power[0] > 3.0
+    if where == "from before it":
+        assert power[seconds >= 180.0] == pytest.approx(power[0], rel=0.02)

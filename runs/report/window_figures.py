@@ -81,7 +81,8 @@ def event_window(view: View) -> Iterator[Chart]:
     yield _voltage(view, window)
     for feeder, federate in window.feeders.items():
         yield from _lost(view, window, feeder, federate)
-        if view.run.get(federate, "tripped_by") is not None:
+        tripped_by = view.run.get(federate, "tripped_by")
+        if tripped_by is not None and window.inside(tripped_by).any():
             yield _scatter(view, window, feeder, federate)
             yield _map(view, window, feeder, federate)
             yield _other_settings(view, feeder)
