@@ -73,5 +73,8 @@ class Homes(Federate):
             }
         )
 
+    def opening(self, time: Time, inputs: Exchange) -> Exchange:
+        return self.solve(time, inputs)
+
     def commit(self, time: Time) -> None:
         self.state = self.next_state
