@@ -42,6 +42,7 @@ class RecordedInputs:
         self._federation, self._store, self._own = federation, store, store[name]
         self._links = {link.key: link for link in federation.links_to(name)}
         self._slot = {spec.name: spec.slot for spec in federation.federates}
+        self._opens = {spec.name: spec.opening is not None for spec in federation.federates}
         self._name = name
         self._known: dict[str, NDArray[Any]] = {}
 
@@ -80,6 +81,8 @@ class RecordedInputs:
         source, own = self._slot[link.source.federate], self._slot[link.destination.federate]
         if source == own:
             raise UnknownInputError(f"{link.source} at the step before, or at the same")
+        if link.lagged and self._opens[link.source.federate]:
+            raise UnknownInputError(f"{link.source} before its first step, at its opening")
         array = self._recorded(link.source.federate, link.source.port)
         values = array[...]
         if link.source.label is not None:
