@@ -92,7 +92,9 @@ class Instant:
     """A frozen instant: what the window's model is given, and what it gives."""
 
     head: float  # [pu]
-    scale: float  # on the spot loads
+    scale: float  # on the active power of the spot loads
+    reactive: float  # on their reactive power
+    motors: float  # share of their active power that is less reactive power, as motors draw it
     constant: dict[tuple[str, int], complex]  # by node and phase: more constant power drawn [MVA]
     impedance: dict[tuple[str, int], complex]  # by node and phase: more constant impedance [MVA at 1 pu]
     voltage: np.ndarray  # (node phases,) [pu]
@@ -112,6 +114,9 @@ def instants(name: str) -> list[Instant]:
     ratings = np.where(plan.three_phase, 150.0, 4.0)
     settings = fleet_settings(len(plan.der), {"rating_kVA": ratings, "three_phase": plan.three_phase})
     model = WindowFeeder(plan, settings, LoadModel(power_break=0.3))  # no instant is accepted: they do not follow
+    model.hold_loads(True)  # from 1 pu on, where load and motors together draw what is published
+    at_opening = complex(model.loads.stall.running(np.ones(1))[0])
+    assert at_opening.real == pytest.approx(1.0)
     found = []
     for head, scale, output, stalled in zip(HEADS, SCALES, DER_OUTPUT, STALLED, strict=True):
         model.spot_cooling.stalled[:] = stalled > 0.0
@@ -149,7 +154,16 @@ def instants(name: str) -> list[Instant]:
             value = drawn[k] * model.loads.stall.stalled if stalled else running[k]
             where[key] = where.get(key, 0.0) + value  # type: ignore[index,arg-type]
         found.append(
-            Instant(head, scale * (1.0 - cooling), constant, impedance, state.node_voltage, complex(state.power.sum()))
+            Instant(
+                head,
+                scale * (1.0 - cooling),
+                scale,
+                scale * cooling * at_opening.imag,
+                constant,
+                impedance,
+                state.node_voltage,
+                complex(state.power.sum()),
+            )
         )
     return found
 
@@ -171,7 +185,11 @@ def by_opendss(name: str, instant: Instant) -> tuple[np.ndarray, complex]:
     volts = dict(zip(feeder.nodes.name, feeder.nodes.kv, strict=True))
     for command in feeder_commands(feeder, "published taps"):
         dss.Text.Command(command)
-    dss.Loads.First()
+    more = dss.Loads.First()
+    while more:
+        kvar = dss.Loads.kvar() * instant.reactive - dss.Loads.kW() * instant.motors
+        dss.Loads.kvar(kvar / instant.scale)
+        more = dss.Loads.Next()
     dss.Text.Command(f"Set LoadMult={instant.scale}")
     for k, (key, power, model) in enumerate(
         [(key, value, 1) for key, value in instant.constant.items()]
@@ -230,16 +248,18 @@ def by_gridlabd(name: str, given: Sequence[Instant], folder: Path) -> list[tuple
         feeder_glm(feeder, clock, solver=Solver(regulators="published taps", voltage_error=1e-7), extra=extra), folder
     )
     loads = feeder.spot_loads
-    values = load_values(loads, np.array([kv[node] for node in loads.node]))
+    volts_of = np.array([kv[node] for node in loads.node])
     found = []
     for step, instant in enumerate(given, start=1):
         for p, volt in zip(PHASES, feeder.source.voltage, strict=True):
             engine.write(
                 HEAD, f"voltage_{p}", complex(instant.head * volt * kv[feeder.source.node] * 1e3 / np.sqrt(3.0))
             )
+        reactive = loads.power.imag * instant.reactive - loads.power.real * instant.motors
+        power = loads.power.real * instant.scale + 1j * reactive
+        values = load_values(replace(loads, power=power), volts_of)
         for k, p in zip(*np.nonzero(values), strict=True):
-            scaled = values[k, p] / instant.scale if loads.model[k] == "Z" else values[k, p] * instant.scale
-            engine.write(load_name(k), f"{load_property(loads.model[k])}_{PHASES[p]}", complex(scaled))
+            engine.write(load_name(k), f"{load_property(loads.model[k])}_{PHASES[p]}", complex(values[k, p]))
         for k, (kind, key) in enumerate(keys):
             node, phases = ends(key)
             power = complex(getattr(instant, kind).get(key, 0.0)) * 1e6

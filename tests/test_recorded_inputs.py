@@ -19,6 +19,8 @@ from federates.transmission import Transmission
 from tests.judged_loop import judged
 from tests.test_defects_of_meaning import AFTERNOON
 
+LAGGED = {"lagged": True, "tolerance": 50.0}
+
 #: Links in both orders, with gains, at labels, several to one input, at other steps, and lagged.
 SCENARIO: dict[str, Any] = AFTERNOON | {
     "horizon": {"start": "2014-01-16 16:30", "duration": "45 min", "step": "5 min"},
@@ -28,8 +30,20 @@ SCENARIO: dict[str, Any] = AFTERNOON | {
         *AFTERNOON["perturbations"][3:],
     ],
     "links": [
-        {"source": "oak.power[A]", "destination": "transmission.load_change[7]", "gain": 0.5, "lagged": True, "tolerance": 50.0},
-        {"source": "elm.power[B]", "destination": "transmission.load_change[7]", "gain": -2.0, "lagged": True, "tolerance": 50.0},
+        {
+            "source": "oak.power[A]",
+            "destination": "transmission.load_change[7]",
+            "gain": 0.5,
+            "lagged": True,
+            "tolerance": 50.0,
+        },
+        {
+            "source": "elm.power[B]",
+            "destination": "transmission.load_change[7]",
+            "gain": -2.0,
+            "lagged": True,
+            "tolerance": 50.0,
+        },
     ],
 }
 
