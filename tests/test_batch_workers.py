@@ -164,7 +164,11 @@ def stop_a_worker(folder: Path, what: str, stopped: list[psutil.Process]) -> thr
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
-    "what", [pytest.param("multiprocessing.spawn", id="worker"), pytest.param("runs.batch.zygote", id="zygote")]
+    "what",
+    [
+        pytest.param("multiprocessing.spawn", id="worker", marks=pytest.mark.long),
+        pytest.param("runs.batch.zygote", id="zygote"),
+    ],
 )
 def test_a_process_that_stands_still_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     """Its run is made elsewhere, the batch ends, and so does everything that it had started."""
